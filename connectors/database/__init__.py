@@ -1,0 +1,1 @@
+"""The config store: models, migrations, reads and writes."""

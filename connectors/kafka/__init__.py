@@ -1,0 +1,1 @@
+"""Kafka: source, sink, topic administration and the embedded broker."""

@@ -1,0 +1,1 @@
+"""Declared graphs: each module wires functions to topics, one OS process per flow."""

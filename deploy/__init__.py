@@ -1,0 +1,1 @@
+"""What runs beside and around the flows: processes, services, the deploy plan."""

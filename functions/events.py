@@ -1,0 +1,468 @@
+"""Events: one envelope, one payload type per event type, and ids that a replay cannot change.
+
+In JSON prices are numbers as the exchange prints them (rupees), money is a decimal string in rupees, quantities are
+integers, times are RFC 3339 in UTC with microseconds. Requests say what is wanted (`order_submitted`), facts are
+past tense (`order_filled`). The type name on the wire is the key of `PAYLOADS`.
+"""
+
+from typing import Any, Final, Generic, Literal, TypeVar
+
+import msgspec
+import numpy as np
+import xxhash
+
+VERSION: Final = 1
+
+Side = Literal["BUY", "SELL"]
+OrderKind = Literal["MARKET", "LIMIT", "SL", "SL-M"]
+Product = Literal["MIS", "CNC", "NRML"]
+Exchange = Literal["NSE", "BSE", "NFO", "BFO"]
+InstrumentKind = Literal["EQ", "FUT", "CE", "PE", "INDEX"]
+Level = tuple[float, int]  # price in rupees, quantity
+
+
+class Payload(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=False):
+    """What all payloads share: immutable, and readers ignore fields that a newer writer added."""
+
+
+class Depth(Payload):
+    """Five best levels of each side, best first."""
+
+    buy: list[Level]
+    sell: list[Level]
+
+
+class MarketTick(Payload):
+    """One update of one instrument, as the feed received it.
+
+    `exchange_timestamp` is event time in microseconds since the epoch. `session` and `sequence` number the feed's
+    own order over all partitions (ticks and clocks together), so that a reader can restore it; -1 = unordered.
+    """
+
+    instrument_token: int
+    last_price: float
+    exchange_timestamp: int
+    volume_traded: int = 0
+    oi: int = 0
+    bid: float = 0.0
+    ask: float = 0.0
+    bid_quantity: int = 0
+    ask_quantity: int = 0
+    session: int = 0
+    sequence: int = -1
+    depth: Depth | None = None
+
+
+class MarketClock(Payload):
+    """Market time has reached this second, whether or not anything traded."""
+
+    exchange_timestamp: int
+    session: int = 0
+    sequence: int = -1
+
+
+class QualityReport(Payload):
+    """Something the feed noticed about its own data: a gap, an unreadable row, a duplicate."""
+
+    kind: str
+    count: int
+    detail: str
+    instrument_token: int | None = None
+    first_timestamp: int | None = None  # event time, microseconds
+    last_timestamp: int | None = None
+
+
+class TradingSignal(Payload):
+    """A strategy wants this; nobody has checked it yet."""
+
+    signal_id: str
+    strategy: str
+    instrument_token: int
+    side: Side
+    quantity: int
+    kind: OrderKind
+    product: Product
+    price: float  # last price when it was made
+    limit_price: float | None = None
+    trigger_price: float | None = None
+
+
+class SignalValidated(Payload):
+    """One account's answer to a signal: it may leave, with this size."""
+
+    signal_id: str
+    account: str
+    strategy: str
+    instrument_token: int
+    side: Side
+    quantity: int
+    order_id: str
+
+
+class Refusal(Payload):
+    """One rule that refused, with the limit and what was observed, in the rule's own unit (see `functions/risk.py`)."""
+
+    rule: str
+    limit: str
+    observed: str
+
+
+class SignalRejected(Payload):
+    """One account's answer to a signal: it may not leave, with every rule that refused it."""
+
+    signal_id: str
+    account: str
+    strategy: str
+    instrument_token: int
+    side: Side
+    quantity: int
+    reasons: list[Refusal]
+
+
+class OrderSubmitted(Payload):
+    """An order that a venue is asked to take."""
+
+    order_id: str
+    account: str
+    strategy: str
+    instrument_token: int
+    tradingsymbol: str
+    exchange: Exchange
+    side: Side
+    quantity: int
+    kind: OrderKind
+    product: Product
+    signal_id: str
+    limit_price: float | None = None
+    trigger_price: float | None = None
+    validity: Literal["DAY"] = "DAY"
+
+
+class OrderAck(Payload):
+    """The venue has received the order; it does not work yet."""
+
+    order_id: str
+    account: str
+    strategy: str
+    instrument_token: int
+    broker_order_id: str
+
+
+class OrderPlaced(Payload):
+    """The order works at the venue."""
+
+    order_id: str
+    account: str
+    strategy: str
+    instrument_token: int
+    broker_order_id: str
+    quantity: int
+
+
+class OrderFilled(Payload):
+    """A trade. `charges` are those that this fill adds to its order; `realised_pnl` is before charges."""
+
+    order_id: str
+    account: str
+    strategy: str
+    instrument_token: int
+    tradingsymbol: str
+    side: Side
+    quantity: int
+    remaining: int
+    price: str  # money: fills may average beyond the tick
+    value: str
+    charges: str
+    realised_pnl: str
+    position: int  # after this fill, signed
+    average_price: str  # of the position after this fill; 0 when flat
+    slippage: str  # per share against the last price when the signal was made, positive = worse
+
+
+class OrderFailed(Payload):
+    """The order will not (further) fill: refused, cancelled or expired."""
+
+    order_id: str
+    account: str
+    strategy: str
+    instrument_token: int
+    reason: str
+    remaining: int
+
+
+class PositionPnl(Payload):
+    """One book of a strategy: what it holds of one instrument, marked at the boundary."""
+
+    instrument_token: int
+    quantity: int
+    average_price: str
+    last_price: str
+    unrealised: str
+
+
+class StrategyPnl(Payload):
+    """One strategy's books in one account, since the account began."""
+
+    strategy: str
+    realised: str
+    unrealised: str
+    charges: str
+    net_pnl: str
+    positions: list[PositionPnl]
+
+
+class PnlSnapshot(Payload):
+    """An account at a one-second boundary of event time, with the prices as of that boundary."""
+
+    account: str
+    cash: str
+    realised: str
+    unrealised: str
+    charges: str
+    net_pnl: str
+    equity: str
+    gross_exposure: str
+    peak_equity: str
+    max_drawdown: str
+    strategies: list[StrategyPnl]
+
+
+class SystemAlert(Payload):
+    """Something a human should know."""
+
+    severity: Literal["info", "warning", "critical"]
+    code: str
+    message: str
+    subject: str
+
+
+class Command(Payload):
+    """A human's order to the machine, written to the log before it acts."""
+
+    command: Literal["kill", "resume", "arm", "disarm", "flatten"]
+    account: str
+    issued_by: str
+    reason: str = ""
+
+
+class InstrumentConfig(Payload):
+    """One tradable (or observed) instrument. `closing_auction`: a cash stock with derivatives, see `calendar`."""
+
+    instrument_token: int
+    tradingsymbol: str
+    exchange: Exchange
+    kind: InstrumentKind
+    tick_size: str
+    lot_size: int
+    closing_auction: bool = False
+    enabled: bool = True
+
+
+class Sizing(Payload):
+    """How a signal's quantity becomes an order's: `units` multiplies it, `value` spends rupees, `equity` a share of it."""
+
+    method: Literal["units", "value", "equity"] = "units"
+    amount: str = "1"  # units: factor; value: rupees per unit of signal; equity: fraction per unit of signal
+
+
+class StrategyConfig(Payload):
+    """One running strategy: its code, parameters, instruments and the accounts it trades for."""
+
+    strategy: str
+    implementation: str  # a built-in's name, `module:attribute`, or an entry point
+    parameters: dict[str, int | float | str | bool]
+    instruments: list[int]
+    accounts: list[str]
+    product: Product = "MIS"
+    sizing: Sizing = Sizing()
+    enabled: bool = True
+    zerodha_trading_enabled: bool = False
+
+
+class RiskLimits(Payload):
+    """Limits of one account; money in rupees, inclusive. What each rule compares is said in `functions/risk.py`."""
+
+    max_quantity: int = 10_000
+    max_order_value: str = "500000"
+    max_price_deviation_bps: int = 200
+    max_price_age_ms: int = 5_000
+    max_position: int = 10_000
+    max_gross_exposure: str = "5000000"
+    margin_bps: int = 2_000
+    max_orders_per_second: int = 8
+    max_orders_per_day: int = 4_500
+    duplicate_window_ms: int = 2_000
+    max_daily_loss: str = "20000"
+    max_drawdown: str = "100000"
+    max_open_orders: int = 20
+
+
+class PaperVenue(Payload):
+    """How the paper venue fills. Slippage is against the order: basis points of the price plus rupees a share."""
+
+    price: Literal["quote", "last"] = "quote"
+    slippage_bps: str = "0"
+    slippage_per_share: str = "0"
+    latency_ms: int = 0
+    partial_fills: bool = True
+    walk_depth: bool = False
+    charges: bool = True
+
+
+class AccountConfig(Payload):
+    """One account of one broker, with its money, its limits and its venue."""
+
+    account: str
+    broker: Literal["paper", "zerodha"]
+    capital: str = "1000000"
+    limits: RiskLimits = RiskLimits()
+    venue: PaperVenue = PaperVenue()
+    killed: bool = False
+    enabled: bool = True
+
+
+PAYLOADS: Final[dict[str, type[Payload]]] = {
+    "market_tick": MarketTick,
+    "market_clock": MarketClock,
+    "quality_report": QualityReport,
+    "trading_signal": TradingSignal,
+    "signal_validated": SignalValidated,
+    "signal_rejected": SignalRejected,
+    "order_submitted": OrderSubmitted,
+    "order_ack": OrderAck,
+    "order_placed": OrderPlaced,
+    "order_filled": OrderFilled,
+    "order_failed": OrderFailed,
+    "pnl_snapshot": PnlSnapshot,
+    "system_alert": SystemAlert,
+    "command": Command,
+    "instrument_configured": InstrumentConfig,
+    "strategy_configured": StrategyConfig,
+    "account_configured": AccountConfig,
+}
+TYPE_NAMES: Final[dict[type[Payload], str]] = {payload: name for name, payload in PAYLOADS.items()}
+
+P = TypeVar("P", bound=Payload)
+
+
+class EventEnvelope(msgspec.Struct, Generic[P], frozen=True, gc=False):
+    """What every record on every topic looks like. `id` is the first field: readers may cut it from the raw bytes."""
+
+    id: str
+    type: str
+    timestamp: str
+    correlation_id: str
+    causation_id: str | None
+    source: str
+    version: int
+    broker: str
+    data: P
+
+
+class _Untyped(msgspec.Struct, frozen=True, gc=False):
+    id: str
+    type: str
+    timestamp: str
+    correlation_id: str
+    causation_id: str | None
+    source: str
+    version: int
+    broker: str
+    data: msgspec.Raw
+
+
+_decode_head = msgspec.json.Decoder(_Untyped).decode
+_decode_data = {name: msgspec.json.Decoder(payload).decode for name, payload in PAYLOADS.items()}
+encode = msgspec.json.Encoder().encode
+
+
+def decode(raw: bytes) -> EventEnvelope[Any]:
+    """An event of any type from its JSON bytes.
+
+    Raises: `msgspec.DecodeError` (with the path of the fault) for anything that is not a known event of a known version.
+    """
+    head = _decode_head(raw)
+    if head.type not in _decode_data:
+        raise msgspec.ValidationError(f"unknown event type {head.type!r} - at `$.type`")
+    if head.version != VERSION:
+        raise msgspec.ValidationError(f"version {head.version} of {head.type}, this code reads {VERSION} - at `$.version`")
+    data = _decode_data[head.type](head.data)
+    return EventEnvelope(
+        head.id, head.type, head.timestamp, head.correlation_id, head.causation_id,
+        head.source, head.version, head.broker, data,
+    )  # fmt: skip
+
+
+def envelope(
+    data: P, *, id: str, time_ns: int, source: str, broker: str, correlation: str | None = None, cause: str | None = None
+) -> EventEnvelope[P]:
+    """The envelope around a payload; the first cause of a chain correlates with itself."""
+    return EventEnvelope(
+        id, TYPE_NAMES[type(data)], timestamp(time_ns), correlation or id, cause, source, VERSION, broker, data
+    )
+
+
+_hash = xxhash.xxh3_128_hexdigest
+
+
+def event_id(time_ns: int, cause: str, step: str) -> str:
+    """A UUID shaped as version 7 whose random part is a hash: the same inputs give the same id.
+
+    48 bits of event time in milliseconds, then 74 bits of xxh3-128 over the cause's id and the step's name and ordinal.
+    Layout: RFC 9562 §5.7.
+
+    >>> event_id(1_763_697_600_123_000_000, "3f1c", "risk:0")
+    '019aa491-a67b-7395-a705-2869c58e69c6'
+    """
+    milliseconds = time_ns // 1_000_000
+    digest = _hash((cause + step).encode())
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7{digest[:3]}-a{digest[3:6]}-{digest[6:18]}"
+
+
+def tick_id(instrument_token: int, time_ns: int, ordinal: int) -> str:
+    """A tick's id, from what it is and not from how it came: `ordinal` counts ticks of this instrument at this instant."""
+    return event_id(time_ns, f"{instrument_token}:{time_ns}", f"tick:{ordinal}")
+
+
+_second = (-1, "")
+
+
+def timestamp(time_ns: int) -> str:
+    """RFC 3339 text in UTC with microseconds; the text of the second is kept, as neighbours share it.
+
+    >>> timestamp(1_763_697_600_123_456_789)
+    '2025-11-21T04:00:00.123456Z'
+    """
+    global _second  # noqa: PLW0603 - a cache of one value: the answer does not depend on it
+    second, rest = divmod(time_ns, 1_000_000_000)
+    if second != _second[0]:
+        _second = (second, str(np.datetime64(second, "s")))
+    return f"{_second[1]}.{rest // 1000:06d}Z"
+
+
+def micro(rupees: str) -> int:
+    """Money text to integer micro-rupees, exactly.
+
+    Raises: `ValueError` where the text is no number or has more than six decimals.
+
+    >>> micro("1234.5"), micro("-0.000001"), micro("1000000")
+    (1234500000, -1, 1000000000000)
+    """
+    sign, digits = (-1, rupees[1:]) if rupees.startswith("-") else (1, rupees)
+    whole, _, fraction = digits.partition(".")
+    if not (whole + fraction).isdecimal() or not whole or len(fraction) > 6:
+        raise ValueError(f"not an amount in rupees with at most six decimals: {rupees!r}")
+    return sign * (int(whole) * 1_000_000 + int(fraction.ljust(6, "0")))
+
+
+def rupees(micro_rupees: int) -> str:
+    """Integer micro-rupees to money text, exactly, without trailing zeros beyond the paisa.
+
+    >>> rupees(1234500000), rupees(-1), rupees(0), rupees(1_230_000)
+    ('1234.50', '-0.000001', '0.00', '1.23')
+    """
+    sign = "-" if micro_rupees < 0 else ""
+    whole, fraction = divmod(abs(micro_rupees), 1_000_000)
+    if fraction % 10_000 == 0:
+        return f"{sign}{whole}.{fraction // 10_000:02d}"
+    return f"{sign}{whole}.{fraction:06d}".rstrip("0")

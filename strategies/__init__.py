@@ -1,0 +1,1 @@
+"""Trading ideas, one file per idea; `protocol` says what a strategy is."""
