@@ -1,0 +1,356 @@
+"""Settings: read once at start from the environment and `.env`, frozen from then on.
+
+Names begin with `PANDA_` (`ACTIVE_BROKERS` excepted), parts of a name are joined by two underscores:
+`PANDA_KAFKA__BOOTSTRAP`. The environment wins over `.env`. A name nobody knows is refused: a typing mistake must not
+pass as a default. `docs/settings.md` and `.env.example` are made from this module: `python -m connectors.settings`.
+"""
+
+import difflib
+import os
+import re
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Final, Literal, get_args, get_origin
+from urllib.parse import urlsplit
+
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    SecretStr,
+    ValidationError,
+    model_validator,
+)
+from pydantic.fields import FieldInfo
+from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
+from pydantic_settings.sources.providers.dotenv import read_env_file
+
+from connectors.errors import ConfigError
+
+PREFIX: Final = "PANDA_"
+DELIMITER: Final = "__"
+SECRET_NOT_SHOWN: Final = "(secret, not shown)"
+
+Broker = Literal["paper", "zerodha"]
+
+
+# --- what one value may be --------------------------------------------------------------------------------------------
+
+
+def _addresses(text: str) -> str:
+    for address in text.split(","):
+        host, _, port = address.strip().rpartition(":")
+        if not host or not port.isdecimal() or not 0 < int(port) < 65_536:
+            raise ValueError(f"must be host:port, or several joined by commas, was {address!r}")
+    return text.replace(" ", "")
+
+
+def _redis_url(secret: SecretStr) -> SecretStr:
+    parts = urlsplit(secret.get_secret_value())
+    if parts.scheme == "unix" and parts.path:
+        return secret
+    if parts.scheme in ("redis", "rediss") and parts.hostname:
+        return secret
+    raise ValueError("must be redis://host:port/database, rediss://… or unix:///path/of/the.sock")
+
+
+def _database_url(secret: SecretStr) -> SecretStr:
+    scheme, _, place = secret.get_secret_value().partition("://")
+    if scheme.partition("+")[0] == "postgresql" or (scheme == "sqlite" and place.strip("/") not in ("", ":memory:")):
+        return secret
+    raise ValueError("must be sqlite:///path/of/file or postgresql+psycopg://user:password@host/database")
+
+
+def _comma_separated(value: object) -> object:
+    return tuple(part.strip() for part in value.split(",")) if isinstance(value, str) else value
+
+
+def _each_once(brokers: tuple[Broker, ...]) -> tuple[Broker, ...]:
+    if not brokers or len(set(brokers)) < len(brokers):
+        raise ValueError(f"must name each broker once, at least one, was {','.join(brokers)!r}")
+    return brokers
+
+
+def _upper(value: object) -> object:
+    return value.upper() if isinstance(value, str) else value
+
+
+Addresses = Annotated[str, AfterValidator(_addresses)]
+RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
+DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+
+
+# --- the settings -----------------------------------------------------------------------------------------------------
+
+
+class _Part(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+
+class KafkaSettings(_Part):
+    """Where the log is, and how to enter."""
+
+    bootstrap: Addresses = Field("127.0.0.1:9092", description="Addresses of brokers, host:port, joined by commas")
+    embedded: bool = Field(
+        False,
+        description="The broker is the embedded one: it has no admin interface and must be polled without waiting",
+    )
+    username: str = Field("", description="SASL user; empty without SASL")
+    password: SecretStr = Field(SecretStr(""), description="SASL password; empty without SASL")
+    security_protocol: Annotated[Literal["PLAINTEXT", "SSL", "SASL_PLAINTEXT", "SASL_SSL"], BeforeValidator(_upper)] = (
+        Field("PLAINTEXT", description="Encryption and authentication of the connection")
+    )
+    sasl_mechanism: Annotated[Literal["PLAIN", "SCRAM-SHA-256", "SCRAM-SHA-512"], BeforeValidator(_upper)] = Field(
+        "SCRAM-SHA-512", description="How the user proves the password"
+    )
+
+    @model_validator(mode="after")
+    def _credentials_fit_the_protocol(self) -> "KafkaSettings":
+        given = bool(self.username), bool(self.password.get_secret_value())
+        if self.security_protocol.startswith("SASL"):
+            if given != (True, True):
+                raise ValueError(f"security_protocol {self.security_protocol} needs both username and password")
+        elif given != (False, False):
+            raise ValueError(f"username and password are not used with security_protocol {self.security_protocol}")
+        return self
+
+
+class RedisSettings(_Part):
+    """Where the read side keeps what dashboards ask for."""
+
+    url: RedisUrl = Field(
+        SecretStr("redis://127.0.0.1:6379/0"),
+        description="redis://, rediss:// (TLS) or unix:// (a socket); may hold a password",
+    )
+
+
+class DatabaseSettings(_Part):
+    """The config store: instruments, accounts, strategies."""
+
+    url: DatabaseUrl = Field(
+        description="SQLAlchemy URL of the config store, SQLite or Postgres; may hold a password",
+        json_schema_extra={"default_text": "sqlite:///<PANDA_DATA_DIR>/panda.sqlite"},
+    )
+
+
+class LakeSettings(_Part):
+    """The Parquet archive."""
+
+    path: str = Field(
+        min_length=1,
+        description="Directory of the Parquet archive",
+        json_schema_extra={"default_text": "<PANDA_DATA_DIR>/lake"},
+    )
+
+
+class ApiSettings(_Part):
+    """Where the API and the dashboard listen."""
+
+    host: str = Field("127.0.0.1", min_length=1, description="Address to listen on; 0.0.0.0 is every interface")
+    port: int = Field(8000, ge=0, le=65_535, description="Port to listen on; 0 takes a free one")
+
+
+class LogSettings(_Part):
+    """What is written to standard error."""
+
+    level: Annotated[Literal["DEBUG", "INFO", "WARNING", "ERROR"], BeforeValidator(_upper)] = Field(
+        "INFO", description="The least severe level that is written"
+    )
+    format: Literal["json", "console"] = Field("json", description="One JSON object a line, or text for a terminal")
+
+
+def _store_in(given: dict[str, Any]) -> DatabaseSettings:
+    return DatabaseSettings(url=SecretStr(f"sqlite:///{given['data_dir'] / 'panda.sqlite'}"))
+
+
+def _lake_in(given: dict[str, Any]) -> LakeSettings:
+    return LakeSettings(path=str(given["data_dir"] / "lake"))
+
+
+class Settings(BaseSettings):
+    """Everything a process is told from outside. Nothing is created or connected here."""
+
+    model_config = SettingsConfigDict(
+        frozen=True, extra="forbid", hide_input_in_errors=True, env_prefix=PREFIX, env_nested_delimiter=DELIMITER,
+        dotenv_filtering="match_prefix", populate_by_name=True,
+    )  # fmt: skip
+
+    data_dir: Annotated[Path, AfterValidator(Path.expanduser)] = Field(
+        Path(".panda"), description="Directory for everything that is kept locally; made when first needed"
+    )
+    active_brokers: Annotated[
+        tuple[Broker, ...], NoDecode, BeforeValidator(_comma_separated), AfterValidator(_each_once)
+    ] = Field(
+        ("paper",),
+        validation_alias="ACTIVE_BROKERS",
+        description="Brokers of this deployment, joined by commas",
+    )
+    kafka: KafkaSettings = KafkaSettings()
+    redis: RedisSettings = RedisSettings()
+    database: DatabaseSettings = Field(default_factory=_store_in)  # given the fields above
+    lake: LakeSettings = Field(default_factory=_lake_in)
+    api: ApiSettings = ApiSettings()
+    log: LogSettings = LogSettings()
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def _leaves(model: type[BaseModel], path: tuple[str, ...] = ()) -> Iterator[tuple[tuple[str, ...], FieldInfo]]:
+    for name, field in model.model_fields.items():
+        if isinstance(field.annotation, type) and issubclass(field.annotation, BaseModel):
+            yield from _leaves(field.annotation, (*path, name))
+        else:
+            yield (*path, name), field
+
+
+def env_name(path: tuple[str, ...]) -> str:
+    """The environment variable of a setting.
+
+    >>> env_name(("kafka", "bootstrap")), env_name(("active_brokers",))
+    ('PANDA_KAFKA__BOOTSTRAP', 'ACTIVE_BROKERS')
+    """
+    return (
+        "ACTIVE_BROKERS" if path[0] in ("active_brokers", "ACTIVE_BROKERS") else PREFIX + DELIMITER.join(path).upper()
+    )
+
+
+FIELDS: Final[dict[str, FieldInfo]] = {env_name(path): field for path, field in _leaves(Settings)}
+
+
+def _is_secret(field: FieldInfo) -> bool:
+    return field.annotation is SecretStr
+
+
+def _refuse_unknown(names: Iterator[str] | Mapping[str, object], where: str) -> None:
+    for name in names:
+        if name.upper().startswith(PREFIX) and name.upper() not in FIELDS:
+            near = difflib.get_close_matches(name.upper(), FIELDS, n=1, cutoff=0.5)
+            meant = f"did you mean {near[0]}? " if near else ""
+            raise ConfigError(
+                f"unknown setting {name} in {where}",
+                remedy=f"{meant}docs/settings.md lists every setting; remove or correct this one",
+            )
+
+
+_ASSIGNMENT: Final = re.compile(r"\s*(?:export\s+)?([A-Za-z_]\w*)\s*=")
+
+
+def _read_file(path: Path) -> Mapping[str, str | None]:
+    """The assignments of an env file. A line that is none is refused: the library under us would drop it."""
+    try:
+        lines = path.read_text(encoding="utf-8").splitlines()
+    except FileNotFoundError:
+        return {}
+    except (OSError, UnicodeDecodeError) as error:
+        raise ConfigError(
+            f"cannot read {path}: {error}", remedy=f"make {path} a readable UTF-8 file, or remove it"
+        ) from error
+    values = read_env_file(path, case_sensitive=True)
+    for number, line in enumerate(lines, start=1):
+        if not line.strip() or line.lstrip().startswith("#"):
+            continue
+        assigned = _ASSIGNMENT.match(line)
+        if not assigned or values.get(assigned[1]) is None:
+            raise ConfigError(
+                f"line {number} of {path} is no NAME=value", remedy="one setting a line; close every quote"
+            )
+    return values
+
+
+def _refusal(error: ValidationError) -> ConfigError:
+    """All wrong values in one message, by the names a user writes; of secrets only that they are wrong."""
+    lines = []
+    for fault in error.errors(include_url=False, include_context=False):
+        if fault["type"] == "default_factory_not_called":
+            continue  # a place in a data directory that is wrong itself, and said so
+        path = tuple(str(part) for part in fault["loc"] if isinstance(part, str))
+        name = env_name(path) if path else PREFIX + "*"
+        reason = fault["msg"].removeprefix("Value error, ")
+        reason = reason[0].lower() + reason[1:]
+        field = FIELDS.get(name)
+        if field is None:  # a rule over several settings names them itself
+            lines.append(f"{name}{DELIMITER}*: {reason}")
+        else:
+            value = SECRET_NOT_SHOWN if _is_secret(field) else repr(fault["input"])
+            lines.append(f"{name} = {value}: {reason}")
+    return ConfigError(
+        "wrong settings\n  " + "\n  ".join(lines) if len(lines) > 1 else f"wrong setting {lines[0]}",
+        remedy="correct the environment or .env; docs/settings.md says what each setting may be",
+    )
+
+
+def load(env_file: Path = Path(".env")) -> Settings:
+    """The settings of this process, from the environment and, beneath it, an env file where there is one.
+
+    Raises: `ConfigError` for an unknown name, an unreadable file or a wrong value, naming the environment variable and
+    the value (never the value of a secret).
+    """
+    _refuse_unknown(_read_file(env_file), str(env_file))
+    _refuse_unknown(os.environ, "the environment")
+    try:
+        return Settings(_env_file=env_file)
+    except ValidationError as error:
+        raise _refusal(error) from None  # the cause would print what was given, secrets too
+
+
+# --- the pages made from this module ----------------------------------------------------------------------------------
+
+
+def _kind(field: FieldInfo) -> str:
+    if _is_secret(field):
+        return "secret text"
+    if field.annotation == tuple[Broker, ...]:
+        return "one or more of " + ", ".join(f"`{broker}`" for broker in get_args(Broker))
+    if get_origin(field.annotation) is Literal:
+        return " or ".join(f"`{choice}`" for choice in get_args(field.annotation))
+    kinds: dict[Any, str] = {Path: "path", str: "text", int: "whole number", bool: "`true` or `false`"}
+    return kinds[field.annotation]
+
+
+def _default(field: FieldInfo) -> str:
+    extra = field.json_schema_extra
+    if isinstance(extra, dict) and "default_text" in extra:
+        return str(extra["default_text"])
+    value = field.default
+    if isinstance(value, SecretStr):
+        return value.get_secret_value()
+    if isinstance(value, bool):
+        return str(value).lower()
+    return ",".join(value) if isinstance(value, tuple) else str(value)
+
+
+def _as_code(text: str) -> str:
+    return f"`{text}`" if text else "empty"
+
+
+def settings_page() -> str:
+    """`docs/settings.md`: every setting with its kind, its default and what it means."""
+    rows = [
+        f"| `{name}` | {_kind(field)} | {_as_code(_default(field))} | {field.description} |"
+        for name, field in FIELDS.items()
+    ]
+    head = (__doc__ or "").split("\n\n", 1)[1].strip()
+    return "\n".join(
+        ["# Settings", "", head, "", "| setting | kind | default | meaning |", "|---|---|---|---|", *rows, ""]
+    )
+
+
+def env_example() -> str:
+    """`.env.example`: every setting at its default, commented out."""
+    lines = ["# Copy to .env and take the # from what you change. docs/settings.md says the same as a table.", ""]
+    for name, field in FIELDS.items():
+        lines += [f"# {field.description}", f"#{name}={_default(field)}", ""]
+    return "\n".join(lines)
+
+
+def write_pages(project: Path) -> None:
+    """Both pages, written into a project's directory."""
+    (project / "docs" / "settings.md").write_text(settings_page(), encoding="utf-8")
+    (project / ".env.example").write_text(env_example(), encoding="utf-8")
+
+
+if __name__ == "__main__":
+    write_pages(Path(__file__).resolve().parents[1])
