@@ -8,7 +8,7 @@ pass as a default. `docs/settings.md` and `.env.example` are made from this modu
 import difflib
 import os
 import re
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, get_args, get_origin
 from urllib.parse import urlsplit
@@ -24,8 +24,7 @@ from pydantic import (
     model_validator,
 )
 from pydantic.fields import FieldInfo
-from pydantic_settings import BaseSettings, NoDecode, SettingsConfigDict
-from pydantic_settings.sources.providers.dotenv import read_env_file
+from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from connectors.errors import ConfigError
 
@@ -224,7 +223,7 @@ def _is_secret(field: FieldInfo) -> bool:
     return field.annotation is SecretStr
 
 
-def _refuse_unknown(names: Iterator[str] | Mapping[str, object], where: str) -> None:
+def _refuse_unknown(names: Iterable[str], where: str) -> None:
     for name in names:
         if name.upper().startswith(PREFIX) and name.upper() not in FIELDS:
             near = difflib.get_close_matches(name.upper(), FIELDS, n=1, cutoff=0.5)
@@ -248,7 +247,7 @@ def _read_file(path: Path) -> Mapping[str, str | None]:
         raise ConfigError(
             f"cannot read {path}: {error}", remedy=f"make {path} a readable UTF-8 file, or remove it"
         ) from error
-    values = read_env_file(path, case_sensitive=True)
+    values = DotEnvSettingsSource(Settings, env_file=path, case_sensitive=True).env_vars
     for number, line in enumerate(lines, start=1):
         if not line.strip() or line.lstrip().startswith("#"):
             continue
