@@ -298,11 +298,12 @@ class RiskLimits(Payload):
 
 
 class PaperVenue(Payload):
-    """How the paper venue fills. Slippage is against the order: basis points of the price plus rupees a share."""
+    """How the paper venue fills. Slippage is against the order: the three parts add up."""
 
     price: Literal["quote", "last"] = "quote"
     slippage_bps: str = "0"
     slippage_per_share: str = "0"
+    slippage_spread_percent: int = 0
     latency_ms: int = 0
     partial_fills: bool = True
     walk_depth: bool = False

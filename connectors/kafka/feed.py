@@ -1,0 +1,252 @@
+"""The pipeline's inputs: records of several topics, decoded, with market data in the feed's own order.
+
+    KafkaSource ─► decode ─┬─► ticks and clocks ─► feed order ─► rows
+                           ├─► undecodable, whole
+                           └─► commands and configuration
+
+One item is one `Received`. A record that is held back for its turn is not yet handed out: the positions of a snapshot
+stop before it, so a restart reads it again.
+"""
+
+import struct
+import time
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import msgspec
+import numpy as np
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+
+from connectors.kafka.records import Record
+from connectors.logging import logger
+from functions.events import EventEnvelope, decode
+from functions.ordering import UNORDERED, Ordered, Reorder
+from functions.ticks import CLOCK, NO_TICKS, TICK, Rows, pack
+from functions.topics import MARKET_CLOCK, MARKET_TICKS
+
+Positions = dict[tuple[str, int], int]
+
+GAP_S: Final = 2.0  # a number that has not come after this long is given up
+MAX_HELD: Final = 500_000
+
+
+@dataclass(slots=True)
+class Broken:
+    """A record that nobody can read."""
+
+    record: Record
+    error: str
+    message: str
+
+
+@dataclass(slots=True)
+class Marker:
+    """A cut: the state after everything before it belongs to these positions."""
+
+    positions: Positions
+    session: int
+    following: int
+    final: bool = False
+
+
+@dataclass(slots=True)
+class Received:
+    """One batch of inputs; row k of `ticks` was decoded from `records[k]`."""
+
+    ticks: Rows = field(default_factory=lambda: NO_TICKS)
+    records: list[Record] = field(default_factory=list)
+    broken: list[Broken] = field(default_factory=list)
+    events: list[tuple[Record, EventEnvelope[Any] | None]] = field(default_factory=list)  # None: deleted configuration
+    marker: Marker | None = None
+
+
+class Decoder:
+    """Records to rows and events; keeps what it cannot read."""
+
+    def __init__(self, index_of: dict[int, int]) -> None:
+        self._index_of = index_of.get
+
+    def ticks(self, records: list[Record], broken: list[Broken]) -> tuple[Rows, list[Record], list[int], list[int]]:
+        """TICK rows, their records, sessions and sequences; undecodable records go to `broken`."""
+        try:
+            rows, sessions, sequences = pack([r.value or b"" for r in records], self._index_of, len(records))
+        except (msgspec.DecodeError, OverflowError, struct.error):
+            return self._one_by_one(records, broken)
+        return rows, records, sessions, sequences
+
+    def _one_by_one(
+        self, records: list[Record], broken: list[Broken]
+    ) -> tuple[Rows, list[Record], list[int], list[int]]:  # fmt: skip
+        parts: list[Rows] = []
+        kept: list[Record] = []
+        sessions: list[int] = []
+        sequences: list[int] = []
+        for record in records:
+            try:
+                row, session, sequence = pack([record.value or b""], self._index_of, 1)
+            except (msgspec.DecodeError, OverflowError, struct.error) as error:
+                broken.append(Broken(record, type(error).__name__, str(error)))
+                continue
+            parts.append(row)
+            kept.append(record)
+            sessions += session
+            sequences += sequence
+        return (np.concatenate(parts) if parts else NO_TICKS), kept, sessions, sequences
+
+    def clocks(self, records: list[Record], broken: list[Broken]) -> tuple[Rows, list[Record], list[int], list[int]]:
+        """CLOCK rows likewise."""
+        rows = np.zeros(len(records), TICK)
+        kept: list[Record] = []
+        sessions: list[int] = []
+        sequences: list[int] = []
+        for record in records:
+            event = self.event(record, broken)
+            if event is None:
+                continue
+            rows[len(kept)]["time"] = event.data.exchange_timestamp * 1000
+            rows[len(kept)]["instrument"] = CLOCK
+            kept.append(record)
+            sessions.append(event.data.session)
+            sequences.append(event.data.sequence)
+        return rows[: len(kept)], kept, sessions, sequences
+
+    @staticmethod
+    def event(record: Record, broken: list[Broken]) -> EventEnvelope[Any] | None:
+        try:
+            return decode(record.value or b"")
+        except msgspec.DecodeError as error:
+            broken.append(Broken(record, type(error).__name__, str(error)))
+            return None
+
+
+class _FeedPartition(StatefulSourcePartition[Any, None]):
+    """Wraps the one partition of a source of records."""
+
+    def __init__(self, feed: "FeedSource", inner: StatefulSourcePartition[Any, Any]) -> None:
+        self._feed = feed
+        self._inner = inner
+        self._decoder = Decoder(feed.index_of)
+        self._reorder = Reorder(feed.session, feed.following)
+        self._positions: Positions = dict(feed.positions)
+        self._marked = feed.now()
+        self._gap_since = feed.now()
+        self._gap_at = (-1, -1)
+        self._ended = False
+
+    def next_batch(self) -> Iterable[tuple[str, Received]]:
+        if self._ended:
+            raise StopIteration
+        try:
+            items = list(self._inner.next_batch())
+        except StopIteration:
+            self._ended = True
+            return [(self._feed.key, self._last())]
+        out: list[tuple[str, Received]] = []
+        for key, records in items:
+            received = self._receive(records)
+            out.append((key, received))
+        if not out and self._reorder.held:
+            given_up = Received()
+            self._give_up(given_up)
+            if len(given_up.ticks):
+                out.append((self._feed.key, given_up))
+        if self._feed.now() - self._marked >= self._feed.marker_s:
+            self._marked = self._feed.now()
+            out.append((self._feed.key, Received(marker=self._marker())))
+        return out
+
+    def next_awake(self) -> Any:
+        return self._inner.next_awake()
+
+    def _receive(self, records: list[Record]) -> Received:
+        received = Received()
+        by_topic: dict[str, list[Record]] = {}
+        for record in records:
+            by_topic.setdefault(record.topic, []).append(record)
+            self._positions[record.topic, record.partition] = record.offset + 1
+        ticks = by_topic.pop(MARKET_TICKS.name, [])
+        clocks = by_topic.pop(MARKET_CLOCK.name, [])
+        for others in by_topic.values():
+            for record in others:
+                event = None if record.value is None else self._decoder.event(record, received.broken)
+                if event is not None or record.value is None:
+                    received.events.append((record, event))
+        parts: list[Ordered] = []
+        if ticks:
+            parts.append(self._reorder.push(*self._decoder.ticks(ticks, received.broken)))
+        if clocks:
+            parts.append(self._reorder.push(*self._decoder.clocks(clocks, received.broken)))
+        parts = [part for part in parts if len(part.rows)]
+        if len(parts) == 1:
+            received.ticks, received.records = parts[0]
+        elif parts:
+            received.ticks = np.concatenate([p.rows for p in parts])
+            received.records = [record for p in parts for record in p.records]
+        self._give_up(received)
+        return received
+
+    def _give_up(self, received: Received) -> None:
+        """A gap that has lasted too long, or holds too much, is passed over."""
+        now = self._feed.now()
+        due = (self._reorder.session, self._reorder.following)
+        if not self._reorder.held or due != self._gap_at:
+            self._gap_since, self._gap_at = now, due
+            return
+        if now - self._gap_since < self._feed.gap_s and self._reorder.held < MAX_HELD:
+            return
+        logger().warning(
+            "feed.gap_given_up", session=self._reorder.session, sequence=self._reorder.following, held=self._reorder.held
+        )  # fmt: skip
+        released = self._reorder.release()
+        received.ticks = np.concatenate([received.ticks, released.rows])
+        received.records = received.records + released.records
+
+    def _marker(self, final: bool = False) -> Marker:
+        positions = dict(self._positions)
+        for record in self._reorder.waiting:
+            at = (record.topic, record.partition)
+            positions[at] = min(positions[at], record.offset)
+        return Marker(positions, self._reorder.session, self._reorder.following, final)
+
+    def _last(self) -> Received:
+        """The end: nothing is held back any longer than the next start, the marker says where that begins."""
+        if not self._feed.drain:
+            return Received(marker=self._marker(final=True))
+        released = self._reorder.release()
+        return Received(released.rows, released.records, marker=self._marker(final=True))
+
+    def snapshot(self) -> None:
+        self._inner.snapshot()
+
+    def close(self) -> None:
+        self._inner.close()
+
+
+@dataclass
+class FeedSource(FixedPartitionedSource[tuple[str, Received], None]):
+    """A source of `(key, list[Record])` seen as a source of `(key, Received)`.
+
+    `positions`, `session` and `following` are those of the snapshot to go on from; a marker comes every `marker_s`
+    seconds and last of all. `drain`: at the end hand out what is still held (a file that ends), not leave it.
+    """
+
+    raw: FixedPartitionedSource[Any, Any]
+    index_of: dict[int, int]
+    key: str
+    positions: Positions = field(default_factory=dict)
+    session: int = -1
+    following: int = 0
+    marker_s: float = 2.0
+    gap_s: float = GAP_S
+    drain: bool = False
+    now: Callable[[], float] = time.monotonic
+
+    def list_parts(self) -> list[str]:
+        return self.raw.list_parts()
+
+    def build_part(self, step_id: str, for_part: str, resume_state: None) -> _FeedPartition:
+        return _FeedPartition(self, self.raw.build_part(step_id, for_part, resume_state))
+
+
+assert UNORDERED == -1

@@ -1,0 +1,87 @@
+"""The paper venue: what would this order get from this quote? Pure, and the same code live and in backtests.
+
+An order meets the *next* tick of its instrument, never the one that caused it. MARKET and triggered SL-M take the best
+quote plus slippage; LIMIT and triggered SL trade when the quote crosses the limit: at the quote when they arrive
+marketable, at their own limit once they have rested, because then the market came to them. Where the feed shows a
+quantity an order takes no more than is displayed; with `walk_depth` it walks the five levels.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from functions.kernel import kernel
+from functions.orders import LIMIT, SL
+
+VENUE: Final = np.dtype(
+    [
+        ("at_quote", "i8"),  # 1: best bid or ask where the feed has them; 0: last price
+        ("slippage_bps", "i8"),  # hundredths of a basis point of the price
+        ("slippage_per_share", "i8"),  # micro-rupees
+        ("slippage_spread", "i8"),  # per cent of the spread
+        ("latency", "i8"),  # ns of event time from submission to the venue
+        ("partial", "i8"),
+        ("walk_depth", "i8"),
+    ],
+    align=True,
+)
+
+
+@kernel
+def best(side, instrument, venue):
+    """The price an aggressive order of this side meets, micro-rupees; 0 = nobody on the other side.
+
+    A feed without quotes trades at the last price; one side empty beside a live other side is a circuit.
+    """
+    if venue.at_quote == 0 or (instrument.ask == 0 and instrument.bid == 0):
+        return instrument.last
+    return instrument.ask if side > 0 else instrument.bid
+
+
+@kernel
+def slipped(price, side, instrument, venue):
+    """The price after slippage, always against the order and never below one micro-rupee."""
+    slip = price * venue.slippage_bps // 1_000_000 + venue.slippage_per_share
+    if instrument.ask > instrument.bid and instrument.bid > 0:
+        slip += (instrument.ask - instrument.bid) * venue.slippage_spread // 100
+    return max(price + side * slip, 1)
+
+
+@kernel
+def is_triggered(order, instrument):
+    """A stop to buy wakes at or above its trigger, a stop to sell at or below."""
+    if order.side > 0:
+        return instrument.last >= order.trigger
+    return instrument.last <= order.trigger
+
+
+@kernel
+def within(price, side, limit):
+    """Whether a price is no worse than the limit."""
+    return price <= limit if side > 0 else price >= limit
+
+
+@kernel
+def has_limit(order):
+    return order.kind == LIMIT or order.kind == SL
+
+
+@kernel
+def trade_price(order, quoted, instrument, venue):
+    """The price of a trade against this quote, or 0 where the order does not trade."""
+    if quoted <= 0:
+        return 0
+    if not has_limit(order):
+        return slipped(quoted, order.side, instrument, venue)
+    if not within(quoted, order.side, order.limit):
+        return 0
+    return order.limit if order.rested != 0 else quoted
+
+
+@kernel
+def displayed(side, instrument, venue):
+    """How much an order of this side may take now; -1 = as much as it wants."""
+    if venue.partial == 0 or venue.at_quote == 0:
+        return -1
+    quantity = instrument.ask_quantity if side > 0 else instrument.bid_quantity
+    return quantity if quantity > 0 else -1

@@ -1,0 +1,104 @@
+"""The gate: no decision on a tick that is not a price of a known instrument at a time that has not passed.
+
+A tick that fails is dropped before any strategy sees it, counted, and dead-lettered whole with its reasons. Each check
+is one bit of `TICK.quality`; the checks that only flag come later and take the higher bits.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from functions.kernel import borrow, entry, kernel
+from functions.ticks import CLOCK, TICK, Rows
+
+UNKNOWN_INSTRUMENT, BAD_PRICE, TIME_BACKWARDS, DUPLICATE = (np.uint32(1 << n) for n in range(4))
+REASONS: Final = {
+    UNKNOWN_INSTRUMENT: "unknown_instrument",
+    BAD_PRICE: "bad_price",  # not finite, not positive, or beyond MAX_PRICE
+    TIME_BACKWARDS: "time_backwards",  # earlier than the last accepted tick of this instrument
+    DUPLICATE: "duplicate",  # equal to the last accepted tick in everything that a decision reads
+}
+UNDECODABLE: Final = "undecodable"
+MAX_PRICE: Final = 1e7  # rupees; a negative 32-bit paise price read as unsigned is beyond 4.2e7
+
+SEEN: Final = TICK  # the last accepted tick of each instrument
+
+
+def no_ticks_seen(instruments: int) -> Rows:
+    """State of the gate before the first tick; the last row is the clock's."""
+    return np.zeros(instruments + 1, SEEN)
+
+
+@kernel
+def same(a, b):
+    return (
+        a.time == b.time
+        and a.price == b.price
+        and a.bid == b.bid
+        and a.ask == b.ask
+        and a.bid_quantity == b.bid_quantity
+        and a.ask_quantity == b.ask_quantity
+        and a.volume == b.volume
+        and a.open_interest == b.open_interest
+    )
+
+
+@kernel
+def remember(seen, tick):
+    seen.time = tick.time
+    seen.price = tick.price
+    seen.bid = tick.bid
+    seen.ask = tick.ask
+    seen.bid_quantity = tick.bid_quantity
+    seen.ask_quantity = tick.ask_quantity
+    seen.volume = tick.volume
+    seen.open_interest = tick.open_interest
+
+
+@kernel
+def faults(tick, seen):
+    """The bits of a tick of a known instrument against the last accepted one; 0 = it passes."""
+    bits = 0
+    if not (0.0 < tick.price <= MAX_PRICE) or tick.bid > MAX_PRICE or tick.ask > MAX_PRICE:  # NaN is no price either
+        bits |= BAD_PRICE
+    if tick.time < seen.time:
+        bits |= TIME_BACKWARDS
+    elif seen.time > 0 and same(tick, seen):
+        bits |= DUPLICATE
+    return bits
+
+
+@entry
+def judge(ticks, seen):
+    """Writes `quality` of every row and returns how many rows failed. Accepted rows become the last seen."""
+    ticks = borrow(ticks)
+    seen = borrow(seen)
+    failed = 0
+    clock = seen.shape[0] - 1
+    for row in range(ticks.shape[0]):
+        tick = ticks[row]
+        bits = 0
+        if tick.instrument == CLOCK:
+            if tick.time < seen[clock].time:
+                bits = TIME_BACKWARDS
+            else:
+                seen[clock].time = tick.time
+        elif tick.instrument < 0:
+            bits = UNKNOWN_INSTRUMENT
+        else:
+            bits = faults(tick, seen[tick.instrument])
+            if bits == 0:
+                remember(seen[tick.instrument], tick)
+        tick.quality = bits
+        if bits != 0:
+            failed += 1
+    return failed
+
+
+def reasons(bits: int) -> list[str]:
+    """The names of the bits.
+
+    >>> reasons(int(BAD_PRICE | TIME_BACKWARDS))
+    ['bad_price', 'time_backwards']
+    """
+    return [name for bit, name in REASONS.items() if bits & bit]

@@ -1,0 +1,349 @@
+"""Pre-trade risk: which orders may leave an account, and every rule that refuses one.
+
+A rule is one small function, True = refused; `check` puts them all into one mask, so that a refusal names every rule
+that failed. The row of a refusal carries the facts of the moment; `explain` makes the words.
+
+Exits (orders that bring a position nearer to zero without crossing it) pass the rules about exposure and loss, never the
+kill switch, the session, lots and ticks, size, price or rate.
+"""
+
+from typing import Any, Final, NamedTuple
+
+import numpy as np
+
+from functions.calendar import DAY, IST_OFFSET
+from functions.events import RiskLimits, micro, rupees
+from functions.kernel import kernel
+from functions.orders import LIMIT, SL, SLM
+from functions.portfolio import equity
+from functions.sizing import notional
+from functions.ticks import Rows
+
+RULES: Final = (
+    "kill_switch", "mode", "session", "instrument", "lot_multiple", "tick_multiple", "max_quantity", "max_order_value",
+    "price_deviation", "stale_price", "position_limit", "gross_exposure", "cash", "orders_per_second", "orders_per_day",
+    "duplicate_signal", "daily_loss", "drawdown", "max_open_orders", "no_price",
+)  # fmt: skip
+BIT: Final = {rule: 1 << n for n, rule in enumerate(RULES)}
+
+SECOND: Final = np.int64(1_000_000_000)
+
+LIMITS: Final = np.dtype(
+    [
+        ("mode", "i8"),  # 0 paper, 1 real money: needs arming
+        ("max_quantity", "i8"),  # shares an order, inclusive
+        ("max_order_value", "i8"),  # micro-rupees, inclusive
+        ("max_price_deviation_bps", "i8"),  # of a limit price from the last price, inclusive
+        ("max_price_age", "i8"),  # ns, inclusive
+        ("max_position", "i8"),  # shares, absolute, working orders included, inclusive
+        ("max_gross_exposure", "i8"),  # micro-rupees, positions and working orders, inclusive
+        ("margin_bps", "i8"),  # of the exposure that equity must cover
+        ("max_orders_per_second", "i8"),
+        ("max_orders_per_day", "i8"),
+        ("duplicate_window", "i8"),  # ns
+        ("max_daily_loss", "i8"),  # micro-rupees below the day's first equity, inclusive
+        ("max_drawdown", "i8"),  # micro-rupees below the peak, inclusive
+        ("max_open_orders", "i8"),
+    ],
+    align=True,
+)
+
+REFUSAL: Final = np.dtype(
+    [
+        ("time", "i8"),
+        ("ordinal", "i8"),
+        ("row", "i8"),
+        ("mask", "i8"),
+        ("quantity", "i8"),
+        ("price", "i8"),  # that the rules used: the limit, else the last price
+        ("last", "i8"),
+        ("age", "i8"),  # ns since the instrument's last tick
+        ("value", "i8"),
+        ("exposed", "i8"),  # position and working orders, signed, before this order
+        ("exposure", "i8"),  # gross with this order
+        ("equity", "i8"),
+        ("needed", "i8"),  # margin with this order
+        ("second_orders", "i8"),
+        ("day_orders", "i8"),
+        ("since_signal", "i8"),  # ns since the last accepted signal of this book
+        ("loss", "i8"),
+        ("drawdown", "i8"),
+        ("working", "i8"),
+        ("limit", "i8"),
+        ("trigger", "i8"),
+        ("now_of_day", "i8"),  # ns since IST midnight
+        ("opens", "i8"),  # the instrument's session that day, ns since IST midnight; 0 and 0 = closed
+        ("closes", "i8"),
+        ("subscription", "i4"),
+        ("instrument", "i4"),
+        ("side", "i4"),
+        ("signal", "i4"),  # index of the signal in its batch
+    ],
+    align=True,
+)
+
+
+def limits_row(limits: RiskLimits, *, real_money: bool) -> tuple[int, ...]:
+    """One LIMITS row. Raises: `ValueError` for an amount that is no amount in rupees."""
+    milliseconds = 1_000_000
+    return (
+        int(real_money), limits.max_quantity, micro(limits.max_order_value), limits.max_price_deviation_bps,
+        limits.max_price_age_ms * milliseconds, limits.max_position, micro(limits.max_gross_exposure), limits.margin_bps,
+        limits.max_orders_per_second, limits.max_orders_per_day, limits.duplicate_window_ms * milliseconds,
+        micro(limits.max_daily_loss), micro(limits.max_drawdown), limits.max_open_orders,
+    )  # fmt: skip
+
+
+@kernel
+def is_exit(book, side, quantity):
+    """Whether an order brings the book (working orders included) nearer to zero without crossing it."""
+    exposed = book.position + book.working
+    return exposed * side < 0 and quantity <= abs(exposed)
+
+
+@kernel
+def reference_price(signal, instrument):
+    """The price an order is judged at: its limit, else the last price."""
+    return signal.limit if signal.limit > 0 else instrument.last
+
+
+@kernel
+def killed(account):
+    return account.killed != 0
+
+
+@kernel
+def unarmed(account, limits):
+    """Real money needs the strategy's flag and an `arm` command of the day; paper needs neither."""
+    return limits.mode != 0 and account.armed == 0
+
+
+@kernel
+def outside_session(shard, instrument, now):
+    """Closed, open inclusive to close exclusive; a day that the calendar or the charges do not cover is closed."""
+    of_day = (now + IST_OFFSET) % DAY
+    return of_day < shard.opens[instrument.session_class] or of_day >= shard.closes[instrument.session_class]
+
+
+@kernel
+def untradable(instrument):
+    return instrument.tradable == 0
+
+
+@kernel
+def off_lot(instrument, quantity):
+    return quantity <= 0 or (instrument.lot > 1 and quantity % instrument.lot != 0)
+
+
+@kernel
+def off_tick(instrument, signal):
+    """Limit and trigger prices are positive multiples of the tick size, and there where the kind needs them."""
+    needs_limit = signal.kind == LIMIT or signal.kind == SL
+    needs_trigger = signal.kind == SL or signal.kind == SLM
+    if (needs_limit and signal.limit <= 0) or (needs_trigger and signal.trigger <= 0):
+        return True
+    if instrument.tick_size <= 0:
+        return False
+    return signal.limit % instrument.tick_size != 0 or signal.trigger % instrument.tick_size != 0
+
+
+@kernel
+def too_many(limits, quantity):
+    return quantity > limits.max_quantity
+
+
+@kernel
+def too_valuable(limits, value):
+    return value > limits.max_order_value
+
+
+@kernel
+def price_deviates(limits, instrument, price):
+    """In whole basis points of the last price, rounded down."""
+    return instrument.last > 0 and abs(price - instrument.last) // (instrument.last // 10_000 + 1) > (
+        limits.max_price_deviation_bps
+    )
+
+
+@kernel
+def price_stale(limits, instrument, now):
+    return now - instrument.time > limits.max_price_age
+
+
+@kernel
+def beyond_position(limits, book, side, quantity):
+    return abs(book.position + book.working + side * quantity) > limits.max_position
+
+
+@kernel
+def beyond_exposure(limits, exposure):
+    return exposure > limits.max_gross_exposure
+
+
+@kernel
+def margin_needed(limits, exposure):
+    return exposure // 10_000 * limits.margin_bps
+
+
+@kernel
+def too_fast(account, limits, now):
+    return account.second == now // SECOND and account.second_orders >= limits.max_orders_per_second
+
+
+@kernel
+def too_often(account, limits):
+    return account.day_orders >= limits.max_orders_per_day
+
+
+@kernel
+def repeated(limits, book, signed_quantity, now):
+    """The same side and size again within the window after an accepted signal."""
+    return book.signal_quantity == signed_quantity and now - book.signal_time < limits.duplicate_window
+
+
+@kernel
+def lost_too_much(account, limits):
+    return account.halted != 0 or account.day_start - equity(account) > limits.max_daily_loss
+
+
+@kernel
+def fell_too_far(account, limits):
+    return account.peak - equity(account) > limits.max_drawdown
+
+
+@kernel
+def too_many_open(account, limits, free):
+    """The limit, or no slot left in the shard's pool of orders."""
+    return account.working >= limits.max_open_orders or free < 0
+
+
+@kernel
+def check(shard, account, limits, instrument, book, signal, quantity, now):
+    """Bit mask of all rules that refuse this order; 0 lets it leave. Bits in the order of RULES."""
+    price = reference_price(signal, instrument)
+    value = notional(price, max(quantity, 0))
+    mask = (
+        killed(account) << 0
+        | unarmed(account, limits) << 1
+        | outside_session(shard, instrument, now) << 2
+        | untradable(instrument) << 3
+        | off_lot(instrument, quantity) << 4
+        | off_tick(instrument, signal) << 5
+        | too_many(limits, quantity) << 6
+        | too_valuable(limits, value) << 7
+        | price_deviates(limits, instrument, price) << 8
+        | price_stale(limits, instrument, now) << 9
+        | too_fast(account, limits, now) << 13
+        | too_often(account, limits) << 14
+        | repeated(limits, book, signal.side * quantity, now) << 15
+        | (shard.free < 0) << 18
+        | (instrument.last <= 0) << 19
+    )
+    if not is_exit(book, signal.side, quantity):
+        exposure = account.gross + account.committed + value
+        mask |= (
+            beyond_position(limits, book, signal.side, quantity) << 10
+            | beyond_exposure(limits, exposure) << 11
+            | (margin_needed(limits, exposure) > equity(account)) << 12
+            | lost_too_much(account, limits) << 16
+            | fell_too_far(account, limits) << 17
+            | too_many_open(account, limits, shard.free) << 18
+        )
+    return mask
+
+
+@kernel
+def write_refusal(refusal, shard, account, limits, instrument, book, signal, quantity, now, mask):
+    """The facts of the moment into a row; what is not known here the caller fills in."""
+    price = reference_price(signal, instrument)
+    value = notional(price, max(quantity, 0))
+    refusal.time = now
+    refusal.mask = mask
+    refusal.quantity = quantity
+    refusal.price = price
+    refusal.last = instrument.last
+    refusal.age = now - instrument.time
+    refusal.value = value
+    refusal.exposed = book.position + book.working
+    refusal.exposure = account.gross + account.committed + value
+    refusal.equity = equity(account)
+    refusal.needed = margin_needed(limits, refusal.exposure)
+    refusal.second_orders = account.second_orders if account.second == now // SECOND else 0
+    refusal.day_orders = account.day_orders
+    refusal.since_signal = now - book.signal_time
+    refusal.loss = account.day_start - equity(account)
+    refusal.drawdown = account.peak - equity(account)
+    refusal.working = account.working
+    refusal.limit = signal.limit
+    refusal.trigger = signal.trigger
+    refusal.now_of_day = (now + IST_OFFSET) % DAY
+    refusal.opens = shard.opens[instrument.session_class]
+    refusal.closes = shard.closes[instrument.session_class]
+    refusal.instrument = signal.instrument
+    refusal.side = signal.side
+
+
+# --- words, at the edge -----------------------------------------------------------------------------------------------
+
+
+class Reason(NamedTuple):
+    """One rule that refused; limit and observed in the rule's unit: rupees, shares, bps, ms or a time of day."""
+
+    rule: str
+    limit: str
+    observed: str
+
+
+def _clock(ns_of_day: int) -> str:
+    seconds = ns_of_day // 1_000_000_000
+    return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
+
+
+def explain(refusal: Any, limits: Any, instrument: Any) -> list[Reason]:
+    """Every rule that refused, with its limit and what was observed; rows of REFUSAL, LIMITS and INSTRUMENT."""
+    r, c = refusal, limits
+    opens, closes = int(r["opens"]), int(r["closes"])
+    position = int(r["exposed"]) + int(r["side"]) * int(r["quantity"])
+    deviation = abs(int(r["price"]) - int(r["last"])) // (int(r["last"]) // 10_000 + 1)
+    facts: dict[str, tuple[str, str]] = {
+        "kill_switch": ("off", "killed"),
+        "mode": ("armed", "not armed"),
+        "session": (f"{_clock(opens)}-{_clock(closes)}" if closes else "closed", _clock(int(r["now_of_day"]))),
+        "instrument": ("tradable", "not tradable"),
+        "lot_multiple": (str(instrument["lot"]), str(r["quantity"])),
+        "tick_multiple": (
+            rupees(int(instrument["tick_size"])), f"limit {rupees(int(r['limit']))} trigger {rupees(int(r['trigger']))}",
+        ),
+        "max_quantity": (str(c["max_quantity"]), str(r["quantity"])),
+        "max_order_value": (rupees(int(c["max_order_value"])), rupees(int(r["value"]))),
+        "price_deviation": (f"{c['max_price_deviation_bps']} bps", f"{deviation} bps"),
+        "stale_price": (f"{c['max_price_age'] // 1_000_000} ms", f"{r['age'] // 1_000_000} ms"),
+        "position_limit": (str(c["max_position"]), str(position)),
+        "gross_exposure": (rupees(int(c["max_gross_exposure"])), rupees(int(r["exposure"]))),
+        "cash": (rupees(int(r["equity"])), rupees(int(r["needed"]))),
+        "orders_per_second": (str(c["max_orders_per_second"]), str(r["second_orders"])),
+        "orders_per_day": (str(c["max_orders_per_day"]), str(r["day_orders"])),
+        "duplicate_signal": (f"{c['duplicate_window'] // 1_000_000} ms", f"{r['since_signal'] // 1_000_000} ms"),
+        "daily_loss": (rupees(int(c["max_daily_loss"])), rupees(int(r["loss"]))),
+        "drawdown": (rupees(int(c["max_drawdown"])), rupees(int(r["drawdown"]))),
+        "max_open_orders": (str(c["max_open_orders"]), str(r["working"])),
+        "no_price": ("a price", "none yet"),
+    }  # fmt: skip
+    mask = int(r["mask"])
+    return [Reason(rule, *facts[rule]) for rule in RULES if mask & BIT[rule]]
+
+
+def rules_of(mask: int) -> list[str]:
+    """The names in a mask.
+
+    >>> rules_of(BIT["session"] | BIT["cash"])
+    ['session', 'cash']
+    """
+    return [rule for rule in RULES if mask & BIT[rule]]
+
+
+def refusal_counts(refusals: Rows) -> dict[str, int]:
+    """How often each rule refused, over REFUSAL rows."""
+    masks = refusals["mask"]
+    counts = {rule: int(np.count_nonzero(masks & bit)) for rule, bit in BIT.items()}
+    return {rule: n for rule, n in counts.items() if n}

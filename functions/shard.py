@@ -1,0 +1,264 @@
+"""A shard: the accounts of one worker as arrays, and what they decide for a batch of ticks and signals.
+
+The state is arrays and nothing else, so a snapshot is a copy. Rows come out as fresh copies, in the order in which
+they were decided; `ordinal` runs through all of them.
+"""
+
+import io
+from collections.abc import Mapping, Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from functions import account as fold
+from functions.account import ALERT, SHARD, STRATEGY
+from functions.calendar import FIRST_DAY, SESSIONS
+from functions.costs import rate_table
+from functions.events import AccountConfig, InstrumentConfig, PaperVenue, StrategyConfig, micro
+from functions.instruments import instrument_table
+from functions.kernel import records
+from functions.orders import ORDER, ORDER_EVENT, PRODUCTS
+from functions.paper import VENUE
+from functions.portfolio import ACCOUNT, BOOK, CLEAN, FILL, SNAPSHOT, SUBSCRIPTION
+from functions.risk import LIMITS, REFUSAL, limits_row
+from functions.signals import NO_SIGNALS
+from functions.sizing import METHODS
+from functions.ticks import NO_DEPTH, Rows
+
+STATE_VERSION: Final = 1
+OUTPUTS: Final = (ORDER_EVENT, FILL, REFUSAL, SNAPSHOT, ALERT)
+_NONE: Final = tuple(np.empty(0, dtype) for dtype in OUTPUTS)
+_COUNTERS: Final = len(OUTPUTS)
+
+
+class Decisions(NamedTuple):
+    """What a batch led to: structured rows of `functions.orders`, `portfolio`, `risk` and `account`."""
+
+    orders: Rows
+    fills: Rows
+    refusals: Rows
+    snapshots: Rows
+    alerts: Rows
+
+    @property
+    def any(self) -> bool:
+        return any(map(len, self))
+
+
+NO_DECISIONS: Final = Decisions(*_NONE)
+
+
+class StateMismatch(ValueError):
+    """A snapshot of another version, or of other accounts, strategies or instruments than these."""
+
+
+def venue_row(venue: PaperVenue) -> tuple[int, ...]:
+    """One VENUE row. Raises: `ValueError` for an amount that is no amount in rupees."""
+    return (
+        int(venue.price == "quote"), micro(venue.slippage_bps) // 10_000, micro(venue.slippage_per_share),
+        venue.slippage_spread_percent, venue.latency_ms * 1_000_000, int(venue.partial_fills), int(venue.walk_depth),
+    )  # fmt: skip
+
+
+class Shard:
+    """The accounts of one broker that one worker holds, with their strategies' subscriptions.
+
+    Instruments keep the order given; strategies and accounts are sorted by name, which is the order in which signals
+    of one tick are answered. The configuration must have passed `functions.configuration`.
+    Raises: `ValueError` where a strategy names an account or charges that the others do not have.
+    """
+
+    STATE: Final = ("shard", "accounts", "subscriptions", "instruments", "books", "orders")
+
+    def __init__(
+        self,
+        instruments: Sequence[InstrumentConfig],
+        accounts: Sequence[AccountConfig],
+        strategies: Sequence[StrategyConfig],
+        *,
+        buffer: int = 1 << 12,
+    ) -> None:
+        self.instrument_configs = list(instruments)
+        self.account_configs = sorted(accounts, key=lambda a: a.account)
+        self.strategy_configs = sorted(strategies, key=lambda s: s.strategy)
+        self.account_names = [a.account for a in self.account_configs]
+        self.strategy_names = [s.strategy for s in self.strategy_configs]
+        self.tokens = [i.instrument_token for i in self.instrument_configs]
+        self.index_of = {token: n for n, token in enumerate(self.tokens)}
+        self._configure()
+        self._clear(buffer)
+        self._bind()
+
+    def _configure(self) -> None:
+        """What the kernels only read."""
+        configs = self.account_configs
+        self.limits = np.zeros(len(configs), LIMITS)
+        self.venues = np.zeros(len(configs), VENUE)
+        for n, config in enumerate(configs):
+            self.limits[n] = limits_row(config.limits, real_money=config.broker != "paper")
+            self.venues[n] = venue_row(config.venue)
+        charged = {c.venue.charges for c in configs}
+        if len(charged) > 1:
+            raise ValueError("accounts of one shard are either all charged or none")
+        self.rate_days, self.rates = rate_table(charged != {False})
+        pairs = [(a, s) for s, c in enumerate(self.strategy_configs) for a in sorted(map(self._account, c.accounts))]
+        self.subscription_names = [(self.account_names[a], self.strategy_names[s]) for a, s in pairs]
+        self._pairs = pairs
+        self.strategies = np.zeros(max(len(self.strategy_configs), 1), STRATEGY)
+        for s, config in enumerate(self.strategy_configs):
+            mine = [n for n, (_, strategy) in enumerate(pairs) if strategy == s]
+            self.strategies[s] = (mine[0] if mine else 0, len(mine), PRODUCTS.index(config.product), 0)
+
+    def _account(self, name: str) -> int:
+        if name not in self.account_names:
+            raise ValueError(f"account {name!r} is not one of {', '.join(self.account_names) or 'none'}")
+        return self.account_names.index(name)
+
+    def _clear(self, buffer: int) -> None:
+        """State before the first tick, and the output buffers."""
+        self.shard = np.zeros(1, SHARD)
+        for field in ("second", "day", "rates", "dirty"):
+            self.shard[field] = -1
+        self.accounts = np.zeros(len(self.account_configs), ACCOUNT)
+        for row, config in zip(self.accounts, self.account_configs, strict=True):
+            for field in ("capital", "cash", "peak", "day_start"):
+                row[field] = micro(config.capital)
+            row["killed"] = config.killed
+        self.accounts["dirty"] = CLEAN
+        self.accounts["second"] = self.accounts["subscriptions"] = -1
+        self.subscriptions = np.zeros(max(len(self._pairs), 1), SUBSCRIPTION)
+        self.subscriptions["books"] = self.subscriptions["next"] = -1
+        for n in reversed(range(len(self._pairs))):
+            a, s = self._pairs[n]
+            sizing = self.strategy_configs[s].sizing
+            row = self.subscriptions[n]
+            row["account"], row["strategy"] = a, s
+            row["amount"], row["sizing"] = micro(sizing.amount), METHODS[sizing.method]
+            row["next"], self.accounts[a]["subscriptions"] = self.accounts[a]["subscriptions"], n
+        self.instruments = instrument_table(self.instrument_configs)
+        shape = (len(self.subscriptions), max(len(self.instruments), 1))
+        self.books = np.zeros(shape[0] * shape[1], BOOK)
+        self.book_index = np.full(shape, -1, np.int32)
+        pool = max(64, int(self.limits["max_open_orders"].sum()))
+        self.orders = np.zeros(pool, ORDER)
+        self.orders["next"] = np.arange(1, pool + 1)
+        self.orders["next"][-1] = -1
+        room = pool + 4 * shape[0]
+        self.outputs = [
+            np.empty(buffer + 2 * room, ORDER_EVENT), np.empty(buffer + 5 * room, FILL), np.empty(buffer + room, REFUSAL),
+            np.empty(buffer + len(self.accounts) + shape[0] + len(self.books), SNAPSHOT), np.empty(64, ALERT),
+        ]  # fmt: skip
+
+    def _bind(self) -> None:
+        """Arguments of the kernel, made once: views cost more than the call."""
+        fixed = (
+            self.shard, self.accounts, self.limits, self.venues, self.subscriptions, self.strategies, self.instruments,
+            self.books, self.book_index, self.orders, self.rate_days, self.rates, SESSIONS,
+        )  # fmt: skip
+        self._state = tuple(records(array) for array in fixed)
+        self._out = tuple(records(array) for array in self.outputs)
+        # copied as plain words: numpy copies structured rows field by field
+        self._words = [(array.view("i8"), array.itemsize // 8, array.dtype) for array in self.outputs]
+        self._counters = self.shard.view("i8")[-_COUNTERS:]
+
+    def run(self, ticks: Rows, signals: Rows = NO_SIGNALS, depth: Rows = NO_DEPTH) -> Decisions:
+        """Folds one batch: TICK rows in log order and SIGNAL rows sorted by (row, strategy).
+
+        The last prices of the signals are written into them. Raises: `ValueError` for an instrument beyond the table.
+        """
+        if not len(ticks):
+            return NO_DECISIONS
+        if len(signals):
+            self._make_room(int(signals["nth"].max()) + 1)
+        else:
+            self.shard["burst"] = 1
+        arguments = (*self._state, FIRST_DAY, records(ticks), records(depth), records(signals), *self._out)
+        if not fold.step(*arguments):
+            return self._take()
+        parts = [self._take()]
+        more = 1
+        while more:
+            more = fold.step(*arguments)
+            parts.append(self._take())
+        return Decisions(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
+
+    def _make_room(self, burst: int) -> None:
+        self.shard["burst"] = burst
+        needed = len(self.orders) + len(self.subscriptions) * burst
+        if needed > len(self.outputs[2]) // 2:
+            self.outputs[2] = np.empty(4 * needed, REFUSAL)
+            self.outputs[0] = np.empty(8 * needed, ORDER_EVENT)
+            self.outputs[1] = np.empty(20 * needed, FILL)
+            self._bind()
+
+    def _take(self) -> Decisions:
+        counts = self._counters.tolist()
+        if not any(counts):
+            return NO_DECISIONS
+        rows = [
+            words[: n * size].copy().view(dtype) if n else none
+            for n, (words, size, dtype), none in zip(counts, self._words, _NONE, strict=True)
+        ]
+        self._counters[:] = 0
+        return Decisions(*rows)
+
+    # --- commands -----------------------------------------------------------------------------------------------------
+
+    def kill(self, account: str, killed: bool = True) -> None:
+        """No order leaves the account until it is resumed; survives restarts with the state."""
+        self.accounts["killed"][self._account(account)] = killed
+
+    def arm(self, account: str, armed: bool = True) -> None:
+        self.accounts["armed"][self._account(account)] = armed
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What the arrays mean: rows are positions in these lists."""
+        return {
+            "version": STATE_VERSION,
+            "tokens": self.tokens,
+            "accounts": self.account_names,
+            "subscriptions": [list(names) for names in self.subscription_names],
+            "pool": len(self.orders),
+        }
+
+    def snapshot(self) -> dict[str, Rows]:
+        """Copies of the state arrays; the index of books is rebuilt from the books."""
+        return {name: getattr(self, name).copy() for name in self.STATE}
+
+    def restore(self, state: Mapping[str, Rows]) -> None:
+        """Takes over a snapshot of a shard with the same identity. Raises: `StateMismatch`."""
+        for name in self.STATE:
+            mine, theirs = getattr(self, name), state[name]
+            if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
+                raise StateMismatch(f"{name}: snapshot has {theirs.shape} rows of another layout, this shard {mine.shape}")
+            mine[...] = theirs
+        booked = self.books[: int(self.shard["booked"][0])]
+        self.book_index[...] = -1
+        self.book_index[booked["subscription"], booked["instrument"]] = np.arange(len(booked))
+
+    def to_bytes(self) -> bytes:
+        """The state as one blob with its version and identity."""
+        file = io.BytesIO()
+        identity = np.frombuffer(msgspec.json.encode(self.identity), np.uint8)
+        np.savez(file, identity=identity, **{name: getattr(self, name) for name in self.STATE})
+        return file.getvalue()
+
+    def load(self, blob: bytes) -> None:
+        """Takes over `to_bytes` of a shard with the same identity. Raises: `StateMismatch`."""
+        with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
+            theirs = msgspec.json.decode(arrays["identity"].tobytes())
+            for field, mine in self.identity.items():
+                if theirs.get(field) != mine:
+                    raise StateMismatch(f"snapshot has {field} {theirs.get(field)}, this shard {mine}")
+            self.restore({name: arrays[name] for name in self.STATE})
+
+    def rebuild(self, fills: Rows) -> None:
+        """Books and money from recorded FILL rows, without a decision."""
+        fold.rebuild(
+            *(records(a) for a in (self.shard, self.accounts, self.subscriptions, self.instruments, self.books)),
+            self.book_index, records(fills),
+        )  # fmt: skip

@@ -1,0 +1,196 @@
+"""The roster: every running strategy of a shard, each with its own instruments and its own state.
+
+A tick reaches the strategies that take its instrument and no other, in O(1). A strategy that raises is named and loses
+that tick only; one that keeps raising is suspended. The others never notice.
+"""
+
+import pickle
+from collections.abc import Sequence
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from functions.events import InstrumentConfig, StrategyConfig
+from functions.kernel import records
+from functions.signals import NO_SIGNALS, merge, route
+from functions.ticks import Rows
+from strategies.protocol import Strategy, StrategyError, StrategyFailed
+from strategies.registry import configure
+
+MAX_FAILURES: Final = 10  # then a strategy is suspended: it has failed on this many ticks
+
+
+class Failure(NamedTuple):
+    """A strategy raised on a tick: `row` in the batch. `suspended` says that it has now done so once too often."""
+
+    row: int
+    strategy: str
+    error: str
+    message: str
+    suspended: bool
+
+
+class _Member:
+    """One strategy at work."""
+
+    def __init__(self, config: StrategyConfig, own: list[int], instruments: Sequence[InstrumentConfig]) -> None:
+        self.name = config.strategy
+        self.own = np.array(own, np.int32)  # shard index of each of its instruments
+        self.local = np.full(len(instruments) + 1, -1, np.int32)  # the other way round
+        self.local[self.own] = np.arange(len(own))
+        self.whole = own == list(range(len(instruments)))
+        self.strategy: Strategy = configure(config.implementation, config.parameters)
+        self.state: Any = self.strategy.start([instruments[i] for i in own])
+        self.failures = 0
+
+
+class Roster:
+    """The enabled strategies, sorted by name.
+
+    Raises: `StrategyError` naming the strategy that cannot be loaded, configured or routed.
+    """
+
+    def __init__(self, instruments: Sequence[InstrumentConfig], strategies: Sequence[StrategyConfig]) -> None:
+        index_of = {instrument.instrument_token: n for n, instrument in enumerate(instruments)}
+        self.names = [s.strategy for s in sorted(strategies, key=lambda s: s.strategy)]
+        self._members: list[_Member] = []
+        for config in sorted(strategies, key=lambda s: s.strategy):
+            unknown = [token for token in config.instruments if token not in index_of]
+            if unknown:
+                raise StrategyError(f"strategy {config.strategy}: unknown instrument {', '.join(map(str, unknown))}")
+            try:
+                own = sorted(index_of[token] for token in config.instruments)
+                self._members.append(_Member(config, own, instruments))
+            except StrategyError as error:
+                raise StrategyError(f"strategy {config.strategy}: {error}") from error
+        self._enabled = [config.enabled for config in sorted(strategies, key=lambda s: s.strategy)]
+        self._route(len(instruments))
+
+    def _route(self, instruments: int) -> None:
+        """Instrument → strategies, as slices of one list."""
+        routes: list[list[int]] = [[] for _ in range(instruments)]
+        for s, member in enumerate(self._members):
+            if self._enabled[s]:
+                for i in member.own.tolist():
+                    routes[i].append(s)
+        self._count = np.array([len(r) for r in routes], np.int64)
+        self._first = np.concatenate([[0], np.cumsum(self._count)[:-1]]).astype(np.int64)
+        self._targets = np.array([s for r in routes for s in r] or [0], np.int64)
+        self._starts = np.zeros(len(self._members) + 1, np.int64)
+        self._rows = np.empty(1024, np.int64)
+        self._all_whole = all(m.whole for m, enabled in zip(self._members, self._enabled, strict=True) if enabled)
+
+    def on_batch(self, ticks: Rows) -> tuple[Rows, list[Failure]]:
+        """SIGNAL rows in total order (row, strategy, nth), `strategy` counting `names`; and who failed where.
+
+        `ticks` are accepted TICK rows; rows of clocks (negative instrument) reach nobody.
+        """
+        if not len(ticks) or not self._members:
+            return NO_SIGNALS, []
+        alone = self._all_whole and int(ticks["instrument"].min()) >= 0
+        if not alone:
+            self._assign(ticks)
+        parts: list[Rows] = []
+        failures: list[Failure] = []
+        for s, member in enumerate(self._members):
+            if not self._enabled[s]:
+                continue
+            if alone:
+                signals = self._ask(s, member, ticks, None, failures)
+            else:
+                rows = self._rows[self._starts[s] : self._starts[s + 1]]
+                if not len(rows):
+                    continue
+                signals = self._ask(s, member, self._own_ticks(member, ticks, rows), rows, failures)
+            if len(signals):
+                signals["strategy"] = s
+                parts.append(signals)
+        failures.sort(key=lambda f: (f.row, f.strategy))
+        return merge(parts), failures
+
+    def _assign(self, ticks: Rows) -> None:
+        for _ in range(2):
+            needed = route(records(ticks), self._first, self._count, self._targets, self._starts, self._rows)
+            if needed <= len(self._rows):
+                return
+            self._rows = np.empty(2 * needed, np.int64)
+
+    @staticmethod
+    def _own_ticks(member: _Member, ticks: Rows, rows: Rows) -> Rows:
+        own = ticks[rows]
+        if not member.whole:
+            own["instrument"] = member.local[own["instrument"]]
+        return own
+
+    def _ask(self, s: int, member: _Member, ticks: Rows, rows: Rows | None, failures: list[Failure]) -> Rows:
+        """The member's signals for its ticks, going on after each tick on which it raises."""
+        done = 0
+        parts: list[Rows] = []
+        while done < len(ticks):
+            failed: StrategyFailed | None = None
+            try:
+                signals = member.strategy.on_batch(member.state, ticks[done:] if done else ticks)
+            except StrategyFailed as error:
+                signals, failed = error.signals, error
+            except Exception as error:  # a strategy on the bare protocol: which tick it was, nobody knows
+                signals, failed = NO_SIGNALS, StrategyFailed(0, NO_SIGNALS, error)
+            if len(signals):
+                signals["row"] += done
+                parts.append(signals)
+            if failed is None:
+                break
+            member.failures += 1
+            at = done + max(failed.row, 0)
+            suspended = member.failures >= MAX_FAILURES
+            row = at if rows is None else int(rows[at])
+            failures.append(Failure(row, member.name, type(failed.cause).__name__, str(failed.cause), suspended))
+            if suspended:
+                self.suspend(s)
+                break
+            done = at + 1
+        return self._in_batch(member, parts, rows)
+
+    @staticmethod
+    def _in_batch(member: _Member, parts: list[Rows], rows: Rows | None) -> Rows:
+        """Rows and instruments counted as the whole batch counts them."""
+        if not parts:
+            return NO_SIGNALS
+        signals = parts[0] if len(parts) == 1 else np.concatenate(parts)
+        if rows is not None:
+            signals["row"] = rows[signals["row"]]
+            if not member.whole:
+                signals["instrument"] = member.own[signals["instrument"]]
+        return signals
+
+    def suspend(self, s: int) -> None:
+        """The strategy gets no more ticks until it is configured anew."""
+        self._enabled[s] = False
+        self._route(len(self._count))
+
+    def to_bytes(self) -> bytes:
+        """State of all strategies as one blob: arrays as they are, objects of plain strategies pickled."""
+        states = [
+            (m.name, self._enabled[s], m.failures, pickle.dumps(m.state, protocol=5)) for s, m in enumerate(self._members)
+        ]
+        return msgspec.msgpack.encode(states)
+
+    def load(self, blob: bytes) -> None:
+        """Takes over `to_bytes` of a roster of the same strategies; the blob must be our own, it is unpickled.
+
+        Raises: `StrategyError` where names or the layout of a state differ.
+        """
+        states = msgspec.msgpack.decode(blob, type=list[tuple[str, bool, int, bytes]])
+        if [name for name, *_ in states] != self.names:
+            raise StrategyError(f"snapshot holds {[n for n, *_ in states]}, this roster {self.names}")
+        for s, (member, (_, enabled, failures, pickled)) in enumerate(zip(self._members, states, strict=True)):
+            state = pickle.loads(pickled)  # noqa: S301 - written by us, behind the broker's ACL
+            if isinstance(member.state, np.ndarray):
+                if state.dtype != member.state.dtype or state.shape != member.state.shape:
+                    raise StrategyError(f"strategy {member.name}: its state in the snapshot has another layout")
+                member.state[...] = state
+            else:
+                member.state = state
+            member.failures = failures
+            self._enabled[s] = self._enabled[s] and enabled
+        self._route(len(self._count))
