@@ -223,9 +223,13 @@ def _is_secret(field: FieldInfo) -> bool:
     return field.annotation is SecretStr
 
 
+# What a supervisor tells one process about itself, not what a user sets: read where it is used.
+OF_THE_SUPERVISOR: Final = frozenset({"PANDA_READY_FILE"})
+
+
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
     for name in names:
-        if name.upper().startswith(PREFIX) and name.upper() not in FIELDS:
+        if name.upper().startswith(PREFIX) and name.upper() not in FIELDS and name not in OF_THE_SUPERVISOR:
             near = difflib.get_close_matches(name.upper(), FIELDS, n=1, cutoff=0.5)
             meant = f"did you mean {near[0]}? " if near else ""
             raise ConfigError(

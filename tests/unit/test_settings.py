@@ -92,6 +92,11 @@ def test_a_misspelt_setting_in_the_env_file_is_refused_too(tmp_path):
     assert "unknown setting PANDA_PORT in .env" in str(refusal())
 
 
+def test_what_the_supervisor_tells_a_process_is_no_unknown_setting(desk):
+    desk.setenv("PANDA_READY_FILE", "/run/ready")
+    assert load() == Settings()
+
+
 def test_a_group_cannot_be_given_as_one_text(desk):
     desk.setenv("PANDA_KAFKA", '{"bootstrap": "a:1", "password": "hunter2"}')
     said = str(refusal())
