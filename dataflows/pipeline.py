@@ -9,27 +9,34 @@ place that publishes. A marker from the source gathers the state of every step, 
 after everything decided before it.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import bytewax.operators as op
 import msgspec
+import numpy as np
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from connectors.errors import ConfigError, FatalError
-from connectors.kafka.feed import Broken, FeedSource, Marker, Received
+from connectors.kafka.decisions import DecisionSink, Published
+from connectors.kafka.feed import FeedSource, Marker, Received
 from connectors.kafka.records import Outgoing, Record, dead_letter
+from connectors.kafka.source import KafkaSource, end_offsets, fetch_all
 from connectors.logging import logger
-from functions.events import AccountConfig, Command, InstrumentConfig, StrategyConfig, decode, tick_id
+from connectors.settings import Settings
+from connectors.settings import load as load_settings
+from dataflows.process import ready, stopping
+from functions.events import AccountConfig, Command, InstrumentConfig, StrategyConfig, decode
 from functions.kernel import records as as_records
 from functions.publication import Publication, Publisher
 from functions.quality import judge, no_ticks_seen, reasons
 from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
 from functions.signals import NO_SIGNALS
-from functions.ticks import CLOCK, NO_DEPTH, Rows, depth
+from functions.ticks import NO_DEPTH, Rows, depth
 from functions.topics import (
     COMMANDS, CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES, MARKET_CLOCK, MARKET_TICKS, PIPELINE_SNAPSHOTS,
 )  # fmt: skip
@@ -51,14 +58,6 @@ class Work:
     signals: Rows = field(default_factory=lambda: NO_SIGNALS)
     decisions: Decisions = NO_DECISIONS
     state: dict[str, bytes] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class Published:
-    """What the sink writes: events in order, then (if there is one) the snapshot behind them."""
-
-    events: list[Outgoing]
-    snapshot: Outgoing | None = None
 
 
 class Gate:
@@ -97,16 +96,10 @@ class Gate:
         return dead_letter(record, step, error, message)
 
     def load(self, blob: bytes) -> None:
-        self.seen[...] = msgspec_rows(blob, self.seen)
-
-
-def msgspec_rows(blob: bytes, like: Rows) -> Rows:
-    """Rows from their bytes, of the layout and number of others. Raises: `StateMismatch`."""
-    import numpy as np
-
-    if len(blob) != like.nbytes:
-        raise StateMismatch(f"{len(blob)} bytes in the snapshot, {like.nbytes} here")
-    return np.frombuffer(blob, like.dtype).reshape(like.shape)
+        """Takes over the last seen ticks. Raises: `StateMismatch` where there are more or fewer instruments."""
+        if len(blob) != self.seen.nbytes:
+            raise StateMismatch(f"gate: {len(blob)} bytes in the snapshot, {self.seen.nbytes} here")
+        self.seen[...] = np.frombuffer(blob, self.seen.dtype)
 
 
 class Signals:
@@ -331,3 +324,61 @@ def input_topics(broker: str) -> list[str]:
 
 
 CONFIG_TOPICS: Final = (CONFIG_INSTRUMENTS.name, CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
+
+
+def read_configuration(settings: Settings, broker: str, *, wait_s: float = 30.0) -> Configuration:
+    """The configuration on the log, waiting until there is an account to trade for.
+
+    Raises: `ConfigError` when nothing has been configured within `wait_s` seconds.
+    """
+    deadline = time.monotonic() + wait_s
+    while True:
+        records = list(fetch_all(settings.kafka, list(CONFIG_TOPICS)))
+        configured = configuration([(r.topic, r.key, decode(r.value).data if r.value else None) for r in records], broker)
+        if configured.accounts and configured.instruments:
+            return configured
+        if time.monotonic() > deadline:
+            raise ConfigError(
+                f"no {broker} account or no instrument is on the log after {wait_s:g} s",
+                remedy="run `panda db seed` and keep `panda run config` running",
+            )
+        logger().info("pipeline.waiting_for_configuration", accounts=len(configured.accounts))
+        time.sleep(0.2)
+
+
+def newest_snapshot(settings: Settings, key: str) -> bytes | None:
+    """The last state that this shard wrote, if there is one."""
+    newest: bytes | None = None
+    for record in fetch_all(settings.kafka, [PIPELINE_SNAPSHOTS.name]):
+        if record.key == key.encode():
+            newest = record.value
+    return newest
+
+
+def live(settings: Settings, *, broker: str = "paper", shard: int = 0, stop: Callable[[], bool] = stopping) -> Dataflow:
+    """The flow on the broker of these settings, going on where its last snapshot ends."""
+    key = f"{broker}-{shard}"
+    made = parts(read_configuration(settings, broker), broker, key)
+    blob = newest_snapshot(settings, key)
+    if blob is not None:
+        made.load(blob)
+        logger().info("pipeline.restored", session=made.session, sequence=made.following, positions=len(made.positions))
+    else:  # configuration has been read to its end: what comes later is a change
+        made.positions = {
+            at: end for at, end in end_offsets(settings.kafka, list(CONFIG_TOPICS)).items()
+        }  # fmt: skip
+    raw = KafkaSource(
+        settings.kafka, input_topics(broker), group=f"pipeline-{key}", key=key, positions=lambda: made.positions, stop=stop,
+        on_live=ready,
+    )  # fmt: skip
+    inputs = FeedSource(
+        raw, made.index_of, key, positions=made.positions, session=made.session, following=made.following
+    )  # fmt: skip
+    return build(inputs, DecisionSink(settings.kafka), made.gate, made.signals, made.account, made.publish)
+
+
+def __getattr__(name: str) -> Any:
+    """`flow`, made when it is asked for, so that `python -m bytewax.run dataflows.pipeline` works."""
+    if name == "flow":
+        return live(load_settings())
+    raise AttributeError(name)

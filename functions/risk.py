@@ -342,8 +342,7 @@ def rules_of(mask: int) -> list[str]:
     return [rule for rule in RULES if mask & BIT[rule]]
 
 
-def refusal_counts(refusals: Rows) -> dict[str, int]:
-    """How often each rule refused, over REFUSAL rows."""
-    masks = refusals["mask"]
+def refusal_counts(masks: Rows) -> dict[str, int]:
+    """How often each rule refused, over the masks of refusals."""
     counts = {rule: int(np.count_nonzero(masks & bit)) for rule, bit in BIT.items()}
     return {rule: n for rule, n in counts.items() if n}

@@ -1,0 +1,144 @@
+"""Backtest: the same functions as the pipeline, in one process, over a recording.
+
+    recording ─► gate ─► signals ─► account ─► rows kept
+
+No topic, no JSON: batches of rows go through the steps in a loop. The same ticks give the same fills as through Kafka,
+to the byte, because the steps are the same functions and no step can see where a batch ends.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+
+from functions.calendar import DAY, IST_OFFSET
+from functions.events import AccountConfig, InstrumentConfig, StrategyConfig, rupees, tick_id
+from functions.kernel import records
+from functions.publication import Publication, Publisher, average_price
+from functions.portfolio import FILL
+from functions.quality import judge, no_ticks_seen, reasons
+from functions.risk import refusal_counts
+from functions.shard import Shard
+from functions.ticks import NO_DEPTH, Rows
+from strategies.roster import Failure, Roster
+
+BATCH: Final = 10_000
+
+
+@dataclass
+class Outcome:
+    """What a backtest did. Money in micro-rupees."""
+
+    shard: Shard
+    ticks: int = 0
+    dropped: dict[str, int] = field(default_factory=dict)
+    signals: int = 0
+    orders: int = 0
+    failures: list[Failure] = field(default_factory=list)
+    refusals: dict[str, int] = field(default_factory=dict)
+    fills: Rows = field(default_factory=lambda: np.empty(0, FILL))
+    seconds: float = 0.0
+
+    def summary(self) -> dict[str, Any]:
+        """Plain numbers: counts, money as text in rupees, open positions by strategy and symbol."""
+        accounts = self.shard.accounts
+        realised, unrealised, charges = (int(accounts[f].sum()) for f in ("realised", "unrealised", "charges"))
+        return {
+            "ticks": self.ticks,
+            "seconds": round(self.seconds, 4),
+            "ticks_per_s": round(self.ticks / self.seconds) if self.seconds else 0,
+            "dropped": self.dropped,
+            "signals": int(accounts["signals"].sum()),
+            "rejected": int(accounts["rejected"].sum()),
+            "rejected_by_rule": self.refusals,
+            "orders": int(accounts["orders"].sum()),
+            "fills": int(accounts["fills"].sum()),
+            "realised": rupees(realised),
+            "unrealised": rupees(unrealised),
+            "charges": rupees(charges),
+            "net_pnl": rupees(realised + unrealised - charges),
+            "positions": self._positions(),
+        }
+
+    def _positions(self) -> list[dict[str, Any]]:
+        books = self.shard.books[: int(self.shard.shard["booked"][0])]
+        return [
+            {
+                "strategy": self.shard.subscription_names[book["subscription"]][1],
+                "symbol": self.shard.instrument_configs[book["instrument"]].tradingsymbol,
+                "quantity": int(book["position"]),
+                "average_price": rupees(average_price(int(book["cost"]), int(book["position"]))),
+            }
+            for book in books
+            if book["position"]
+        ]
+
+
+def run(
+    ticks: Rows, instruments: list[InstrumentConfig], account: AccountConfig, strategy: StrategyConfig, *,
+    levels: Rows = NO_DEPTH, batch: int = BATCH, on_events: Callable[[list[Publication]], None] | None = None,
+) -> Outcome:  # fmt: skip
+    """Runs one strategy over TICK rows in event-time order.
+
+    `levels` are the DEPTH rows of the ticks, or none. With `on_events` every decided event is made, as on the topics.
+    Raises: `ValueError` (`StrategyError`) where the configuration cannot run.
+    """
+    shard = Shard(instruments, [account], [strategy])
+    roster = Roster(instruments, [strategy])
+    publisher = Publisher(shard, account.broker) if on_events else None
+    name_tick = _tick_names(ticks, shard.tokens) if on_events else None
+    outcome = Outcome(shard, ticks=len(ticks))
+    seen = no_ticks_seen(len(instruments))
+    fills: list[Rows] = []
+    refused: list[Rows] = []
+    began = time.perf_counter()
+    for start in range(0, len(ticks), batch):
+        part = ticks[start : start + batch].copy()
+        kept = _gate(part, seen, outcome)
+        accepted = part if kept is None else part[kept]
+        depth = levels[start : start + batch] if len(levels) else NO_DEPTH
+        signals, failures = roster.on_batch(accepted)
+        decided = shard.run(accepted, signals, depth if kept is None or not len(depth) else depth[kept])
+        outcome.signals += len(signals)
+        outcome.failures += failures
+        if len(decided.fills):
+            fills.append(decided.fills)
+        if len(decided.refusals):
+            refused.append(decided.refusals["mask"].copy())
+        if publisher is not None and name_tick is not None and on_events is not None:
+            rows = np.arange(start, start + len(part)) if kept is None else start + np.flatnonzero(kept)
+            on_events(publisher.publish(accepted, signals, decided, lambda row, rows=rows: name_tick(int(rows[row]))))
+    outcome.seconds = time.perf_counter() - began
+    outcome.fills = np.concatenate(fills) if fills else np.empty(0, FILL)
+    outcome.refusals = refusal_counts(np.concatenate(refused)) if refused else {}
+    return outcome
+
+
+def _gate(part: Rows, seen: Rows, outcome: Outcome) -> Rows | None:
+    """Which rows pass, or None where all do."""
+    if not judge(records(part), records(seen)):
+        return None
+    bad = part["quality"]
+    for bits, count in zip(*np.unique(bad[bad != 0], return_counts=True), strict=True):
+        name = reasons(int(bits))[0]
+        outcome.dropped[name] = outcome.dropped.get(name, 0) + int(count)
+    return bad == 0
+
+
+def _tick_names(ticks: Rows, tokens: list[int]) -> Callable[[int], str]:
+    """Ids of ticks as a feed of the same file gives them: ordinals count ticks of one instrument at one instant."""
+    order = np.lexsort((np.arange(len(ticks)), ticks["time"], ticks["instrument"]))
+    times, instruments = ticks["time"][order], ticks["instrument"][order]
+    fresh = np.ones(len(ticks), bool)
+    fresh[1:] = (times[1:] != times[:-1]) | (instruments[1:] != instruments[:-1])
+    starts = np.maximum.accumulate(np.where(fresh, np.arange(len(ticks)), 0))
+    ordinals = np.empty(len(ticks), np.int64)
+    ordinals[order] = np.arange(len(ticks)) - starts
+    return lambda row: tick_id(tokens[ticks["instrument"][row]], int(ticks["time"][row]), int(ordinals[row]))
+
+
+def days(ticks: Rows) -> tuple[int, int]:
+    """First and last IST day of a recording, as days since the epoch."""
+    return int((ticks["time"][0] + IST_OFFSET) // DAY), int((ticks["time"][-1] + IST_OFFSET) // DAY)
