@@ -205,13 +205,14 @@ def rate_table(charged: bool = True) -> tuple[Rows, Rows]:
 
 
 @kernel
-def half_even(numerator, denominator):
-    """Quotient rounded half to even; both non-negative."""
+def rounded(whole, numerator, denominator):
+    """`whole + numerator / denominator` rounded half to even; all non-negative."""
     quotient = numerator // denominator
     rest = 2 * (numerator - quotient * denominator)
-    if rest > denominator or (rest == denominator and quotient % 2 == 1):
-        return quotient + 1
-    return quotient
+    whole += quotient
+    if rest > denominator or (rest == denominator and whole % 2 == 1):
+        return whole + 1
+    return whole
 
 
 @kernel
@@ -229,7 +230,7 @@ def charges(side, turnover, rate):
     high = turnover // SPLIT * coefficient
     step = UNIT // SPLIT
     whole = high // step
-    return lump + whole + half_even((high - whole * step) * SPLIT + turnover % SPLIT * coefficient, UNIT)
+    return rounded(lump + whole, (high - whole * step) * SPLIT + turnover % SPLIT * coefficient, UNIT)
 
 
 def decimal_charges(segment: Segment, venue: Venue, side: Side, turnover_micro: int, day: date) -> int:

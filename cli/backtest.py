@@ -1,0 +1,147 @@
+"""`panda backtest` and `panda compile`."""
+
+import time
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from pathlib import Path
+from typing import Any, Final
+
+import numpy as np
+import typer
+
+from cli.commands import as_line
+from connectors.errors import ConfigError, DataError
+from connectors.recorded import Recording, read
+from dataflows import backtest
+from functions.calendar import covers
+from functions.configuration import validate_account
+from functions.costs import TABLE
+from functions.events import AccountConfig, InstrumentConfig, PaperVenue, RiskLimits, StrategyConfig
+from functions.ticks import NO_DEPTH, TICK
+from strategies.protocol import Parameter, StrategyError, Value
+from strategies.registry import built_ins, load, parameters_of
+
+ACCOUNT: Final = "backtest"
+
+
+@dataclass(frozen=True)
+class BacktestOptions:
+    """What the command line asks for."""
+
+    strategy: str
+    data: tuple[Path, ...]
+    parameters: tuple[str, ...] = ()
+    instruments: str | None = None
+    slippage_bps: str = "0"
+    charges: bool = True
+    max_position: int | None = None
+    capital: str = "1000000"
+
+
+def _value(name: str, text: str, parameter: Parameter | None) -> Value:
+    """A parameter's text in its type; an unknown one is refused later, with the list of the known."""
+    wanted = type(parameter.default) if parameter else str
+    try:
+        if wanted is bool:
+            return {"true": True, "false": False}[text.lower()]
+        return wanted(text)
+    except (ValueError, KeyError) as error:
+        raise ConfigError(f"parameter {name} takes {wanted.__name__}, was {text!r}", remedy=f"--param {name}=…") from error
+
+
+def _parameters(options: BacktestOptions) -> dict[str, Value]:
+    specification = parameters_of(load(options.strategy))
+    given: dict[str, Value] = {}
+    for pair in options.parameters:
+        name, equals, text = pair.partition("=")
+        if not equals:
+            raise ConfigError(f"--param takes name=value, was {pair!r}", remedy="e.g. --param window=30")
+        given[name] = _value(name, text, specification.get(name))
+    return given
+
+
+def _chosen(recording: Recording, wanted: str | None) -> list[InstrumentConfig]:
+    if wanted is None:
+        return recording.instruments
+    names = [name.strip() for name in wanted.split(",") if name.strip()]
+    chosen = [i for i in recording.instruments if i.tradingsymbol in names or str(i.instrument_token) in names]
+    missing = set(names) - {i.tradingsymbol for i in chosen} - {str(i.instrument_token) for i in chosen}
+    if missing:
+        known = ", ".join(i.tradingsymbol for i in recording.instruments)
+        raise ConfigError(f"no instrument {', '.join(sorted(missing))} in the data", remedy=f"there is {known}")
+    return chosen
+
+
+def _refuse_uncovered(ticks: Any, charges: bool) -> None:
+    """A day that the calendar or the charges do not know is refused, not guessed."""
+    for day_number in backtest.days(ticks):
+        day = date(1970, 1, 1) + timedelta(days=day_number)
+        if not covers(day):
+            raise DataError(f"{day} is outside the trading calendar", remedy="add the year to functions/calendar.py")
+        if charges and day < TABLE[0][0]:
+            raise DataError(
+                f"no charges are known for {day}, the table begins {TABLE[0][0]}", remedy="run with --no-charges"
+            )
+
+
+def execute(options: BacktestOptions) -> backtest.Outcome:
+    """Reads the data and runs. Raises: `ConfigError`, `DataError`."""
+    try:
+        parameters = _parameters(options)
+        recording = read(list(options.data))
+        account = AccountConfig(
+            ACCOUNT, "paper", options.capital,
+            RiskLimits() if options.max_position is None else RiskLimits(max_position=options.max_position),
+            PaperVenue(slippage_bps=options.slippage_bps, charges=options.charges),
+        )  # fmt: skip
+        faults = validate_account(account)
+        if faults:
+            raise ConfigError("; ".join(faults), remedy="correct the option")
+        chosen = _chosen(recording, options.instruments)
+        tokens = [i.instrument_token for i in chosen]
+        name = options.strategy.rpartition(":")[2].lower()
+        strategy = StrategyConfig(name, options.strategy, parameters, tokens, [ACCOUNT])
+        _refuse_uncovered(recording.ticks, options.charges)
+        return backtest.run(recording.ticks, recording.instruments, account, strategy, levels=recording.depth)
+    except StrategyError as error:
+        raise ConfigError(str(error), remedy="panda strategies list") from error
+
+
+def run_backtest(options: BacktestOptions, *, as_json: bool) -> None:
+    outcome = execute(options)
+    summary = outcome.summary()
+    if as_json:
+        as_line(summary)
+        return
+    for name, value in summary.items():
+        if name == "positions":
+            typer.echo("positions" if value else "positions        none")
+            for position in value:
+                typer.echo("  {strategy} {symbol} {quantity} at {average_price}".format(**position))
+        elif isinstance(value, dict):
+            typer.echo(f"{name:<16} " + (", ".join(f"{k} {v}" for k, v in value.items()) or "none"))
+        else:
+            typer.echo(f"{name:<16} {value}")
+    for failure in outcome.failures[:5]:
+        typer.echo(f"strategy raised {failure.error}: {failure.message} (tick {failure.row} of its batch)", err=True)
+
+
+def compile_ahead(*, as_json: bool) -> None:
+    """Runs every kernel once; what it compiles stays in the cache."""
+    began = time.perf_counter()
+    instruments = [InstrumentConfig(n, f"S{n}", "NSE", "EQ", "0.05", 1) for n in (1, 2)]
+    account = AccountConfig(ACCOUNT, "paper", "1000000", RiskLimits(), PaperVenue())
+    ticks = np.zeros(64, TICK)
+    start = int(datetime(2026, 4, 1, 5, tzinfo=UTC).timestamp()) * 1_000_000_000
+    ticks["time"] = start + np.arange(64) * 1_000_000_000
+    ticks["price"] = 100.0
+    ticks["instrument"] = np.arange(64) % 2
+    for name in built_ins():
+        for tokens in ([1, 2], [2]):  # one takes every instrument, one is routed
+            strategy = StrategyConfig(name, name, {}, tokens, [ACCOUNT])
+            backtest.run(ticks, instruments, account, strategy, levels=NO_DEPTH)
+    seconds = round(time.perf_counter() - began, 2)
+    if as_json:
+        as_line({"seconds": seconds})
+    else:
+        typer.echo(f"engine compiled in {seconds} s")

@@ -1,0 +1,132 @@
+"""The commands. Exit codes: 0 ok, 1 failed, 2 wrong use or configuration, 3 a dependency is down, 4 unsafe to continue."""
+
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+import typer
+
+app = typer.Typer(
+    name="panda", help="Algorithmic trading for Indian markets: pure functions on a log.", no_args_is_help=True,
+    add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
+)  # fmt: skip
+database = typer.Typer(help="The config store.", no_args_is_help=True)
+strategies = typer.Typer(help="Strategies: what there is, what they take.", no_args_is_help=True)
+app.add_typer(database, name="db")
+app.add_typer(strategies, name="strategies")
+
+Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON, last on standard output.")]
+Flow = Literal["pipeline", "feed", "cache", "archive", "config", "api", "broker"]
+
+
+@app.command()
+def demo(
+    seconds: Annotated[float | None, typer.Option(help="End after so many seconds of trading.")] = None,
+    speed: Annotated[float, typer.Option(help="Market seconds per second.")] = 30.0,
+    seed: Annotated[int, typer.Option(help="Of the simulated day.")] = 1,
+    strategy: Annotated[list[str] | None, typer.Option(help="Run this as well: module:Name or file.py:Name.")] = None,
+    port: Annotated[int, typer.Option(help="Of the API on 127.0.0.1.")] = 8000,
+    json: Json = False,
+) -> None:
+    """The whole pipeline on a simulated market day, with embedded parts; Ctrl-C stops cleanly."""
+    from deploy.demo import DemoOptions, run
+
+    run(DemoOptions(seconds, speed, seed, tuple(strategy or ()), port, json))
+
+
+@app.command()
+def run(
+    flow: Annotated[Flow, typer.Argument(help="Which flow.")],
+    broker: Annotated[str, typer.Option(help="Whose accounts and topics.")] = "paper",
+) -> None:
+    """One flow as this process, against the services that the settings name."""
+    from cli.flows import run_flow
+
+    run_flow(flow, broker)
+
+
+@app.command()
+def feed(
+    source: Annotated[Literal["sim", "file"], typer.Option(help="Simulated day or recorded files.")] = "sim",
+    data: Annotated[list[Path] | None, typer.Option(help="Recorded files or folders, with --source file.")] = None,
+    speed: Annotated[float, typer.Option(help="Market seconds per second; 0 = as fast as possible.")] = 1.0,
+    seed: Annotated[int, typer.Option(help="Of the simulated day.")] = 1,
+    date: Annotated[str | None, typer.Option(help="Day to simulate, YYYY-MM-DD; the last trading day if not given.")] = None,
+    bad_tick_rate: Annotated[float, typer.Option(help="Share of simulated ticks that are bad.")] = 0.001,
+    seconds: Annotated[float | None, typer.Option(help="End after so many seconds.")] = None,
+) -> None:
+    """Market data into the log: ticks, the market's clock, and what is wrong with either."""
+    from cli.flows import run_feed
+
+    run_feed(source, tuple(data or ()), speed, seed, date, bad_tick_rate, seconds)
+
+
+@app.command()
+def backtest(
+    strategy: Annotated[str, typer.Argument(help="A built-in name, module:Name or file.py:Name.")],
+    data: Annotated[list[Path], typer.Option(help="Recorded ticks or bars: CSV or Parquet, files or folders.")],
+    param: Annotated[list[str] | None, typer.Option(help="name=value; may be given several times.")] = None,
+    instruments: Annotated[str | None, typer.Option(help="Only these symbols or tokens, joined by commas.")] = None,
+    slippage_bps: Annotated[str, typer.Option(help="Against every market order, basis points.")] = "0",
+    no_charges: Annotated[bool, typer.Option("--no-charges", help="Trade free of charges.")] = False,
+    max_position: Annotated[int | None, typer.Option(help="Shares per instrument.")] = None,
+    capital: Annotated[str, typer.Option(help="Rupees.")] = "1000000",
+    json: Json = False,
+) -> None:
+    """One strategy over recorded data, with the pipeline's own functions."""
+    from cli.backtest import BacktestOptions, run_backtest
+
+    options = BacktestOptions(
+        strategy, tuple(data), tuple(param or ()), instruments, slippage_bps, not no_charges, max_position, capital
+    )
+    run_backtest(options, as_json=json)
+
+
+@app.command()
+def sql(
+    query: Annotated[str, typer.Argument(help="SELECT over ticks, signals, orders, fills, pnl, rejections, dead_letters.")],
+    lake: Annotated[Path | None, typer.Option(help="Another lake than the settings name; the last demo's is found.")] = None,
+    json: Json = False,
+) -> None:
+    """A query over the archive."""
+    from cli.queries import run_sql
+
+    run_sql(query, lake, as_json=json)
+
+
+@database.command("upgrade")
+def db_upgrade() -> None:
+    """Brings the config store to this version's schema."""
+    from cli.store import upgrade
+
+    upgrade()
+
+
+@database.command("seed")
+def db_seed() -> None:
+    """Writes a first configuration: instruments, one paper account, three strategies."""
+    from cli.store import seed
+
+    seed()
+
+
+@strategies.command("list")
+def strategies_list(json: Json = False) -> None:
+    """Built-in strategies and their parameters."""
+    from cli.store import list_strategies
+
+    list_strategies(as_json=json)
+
+
+@app.command()
+def compile(json: Json = False) -> None:
+    """Compiles the engine ahead, so that no later start waits for the compiler."""
+    from cli.backtest import compile_ahead
+
+    compile_ahead(as_json=json)
+
+
+def as_line(value: Any) -> None:
+    """One line of JSON, last on standard output."""
+    import msgspec
+
+    typer.echo(msgspec.json.encode(value).decode())

@@ -1,0 +1,92 @@
+"""`panda run` and `panda feed`: one flow as this process."""
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+from connectors import logging
+from connectors.errors import ConfigError
+from connectors.settings import Settings, load
+from dataflows import process
+
+
+def _pipeline(settings: Settings, broker: str) -> None:
+    from dataflows import pipeline
+
+    process.run(pipeline.live(settings, broker=broker))
+
+
+def _cache(settings: Settings, broker: str) -> None:
+    from dataflows import cache
+
+    process.run(cache.live(settings, broker=broker))
+
+
+def _archive(settings: Settings, broker: str) -> None:  # noqa: ARG001 - the archive holds all brokers
+    from dataflows import archive
+
+    process.run(archive.live(settings))
+
+
+def _config(settings: Settings, broker: str) -> None:  # noqa: ARG001 - configuration is of all brokers
+    from dataflows import config
+
+    process.run(config.live(settings))
+
+
+def _api(settings: Settings, broker: str) -> None:  # noqa: ARG001 - the API shows all brokers
+    from api.__main__ import serve
+
+    serve(settings)
+
+
+def _broker(settings: Settings, broker: str) -> None:  # noqa: ARG001 - the embedded broker holds all topics
+    from connectors.kafka import embedded
+
+    embedded.serve(settings)
+
+
+_FLOWS: dict[str, Callable[[Settings, str], None]] = {
+    "pipeline": _pipeline, "cache": _cache, "archive": _archive, "config": _config, "api": _api, "broker": _broker,
+}  # fmt: skip
+
+
+def run_flow(flow: str, broker: str) -> None:
+    """Raises: `PipelineError` with what ended the flow."""
+    settings = load()
+    if broker not in settings.active_brokers:
+        raise ConfigError(
+            f"broker {broker!r} is not active", remedy=f"ACTIVE_BROKERS names {', '.join(settings.active_brokers)}"
+        )
+    if flow == "feed":
+        raise ConfigError("the feed has a command of its own", remedy="panda feed --source sim|file")
+    logging.configure(settings.log, flow)
+    process.stop_on_signals()
+    _FLOWS[flow](settings, broker)
+
+
+def run_feed(
+    source: str, data: tuple[Path, ...], speed: float, seed: int, day: str | None, bad_tick_rate: float,
+    seconds: float | None,
+) -> None:  # fmt: skip
+    """Raises: `PipelineError` with what ended the feed."""
+    from dataflows import feed
+
+    if source == "file" and not data:
+        raise ConfigError("--source file needs --data", remedy="panda feed --source file --data FILE_OR_FOLDER")
+    if speed < 0:
+        raise ConfigError(f"--speed is 0 (as fast as possible) or more, was {speed:g}", remedy="--speed 1 is real time")
+    options: dict[str, Any] = {
+        "source": source, "paths": tuple(data), "speed": speed or None, "seed": seed, "bad_tick_rate": bad_tick_rate,
+        "seconds": seconds,
+    }  # fmt: skip
+    if day is not None:
+        try:
+            options["date"] = date.fromisoformat(day)
+        except ValueError as error:
+            raise ConfigError(f"--date is YYYY-MM-DD, was {day!r}", remedy="e.g. --date 2026-11-20") from error
+    settings = load()
+    logging.configure(settings.log, "feed")
+    process.stop_on_signals()
+    process.run(feed.live(settings, feed.FeedSettings(**options)))

@@ -1,0 +1,44 @@
+"""`panda db` and `panda strategies`."""
+
+import typer
+
+from cli.commands import as_line
+from connectors.settings import load
+from strategies.registry import built_ins, parameters_of
+from strategies.registry import load as load_strategy
+
+
+def upgrade() -> None:
+    from connectors.database.store import ConfigStore
+
+    settings = load()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    ConfigStore(settings.database.url.get_secret_value()).upgrade()
+    typer.echo("the config store has this version's schema")
+
+
+def seed() -> None:
+    from connectors.database.seed import demo_seed
+    from connectors.database.store import ConfigStore
+
+    settings = load()
+    settings.data_dir.mkdir(parents=True, exist_ok=True)
+    store = ConfigStore(settings.database.url.get_secret_value())
+    store.upgrade()
+    instruments, accounts, strategies = demo_seed()
+    store.seed(instruments, accounts, strategies)
+    typer.echo(f"seeded {len(instruments)} instruments, {len(accounts)} accounts, {len(strategies)} strategies")
+
+
+def list_strategies(*, as_json: bool) -> None:
+    """Names, first lines and parameters of the built-in strategies."""
+    rows = []
+    for name in built_ins():
+        author = load_strategy(name)
+        parameters = {p: s.default for p, s in parameters_of(author).items()}
+        rows.append({"name": name, "summary": (author.__doc__ or "").strip().splitlines()[0], "parameters": parameters})
+    if as_json:
+        as_line(rows)
+        return
+    for row in rows:
+        typer.echo(f"{row['name']}\n  {row['summary']}\n  {row['parameters']}")

@@ -1,0 +1,137 @@
+"""The supervisor: starts processes in order, waits until each is live, notices a death, stops all.
+
+A child gets its own session, so that Ctrl-C reaches the supervisor alone, and the kernel ends it when the supervisor
+dies. Its output goes to a log file whose last lines are shown when it fails. Only processes started here are signalled.
+"""
+
+import ctypes
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Final
+
+from connectors.errors import DependencyError, PipelineError
+from dataflows.process import READY_FILE
+
+_PR_SET_PDEATHSIG: Final = 1
+POLL_S: Final = 0.02
+
+
+class ChildDied(PipelineError):
+    """A supervised process ended by itself; exits with the code of the child where it is one of ours."""
+
+    def __init__(self, name: str, code: int, last_lines: str) -> None:
+        super().__init__(f"{name} ended with exit code {code}; its last lines:\n{last_lines}")
+        self.exit_code = code if code in (1, 2, 3, 4) else 1  # type: ignore[misc]
+
+
+def _die_with_parent() -> None:
+    """In the child, before exec: SIGTERM when the parent is gone, however it went (Linux only)."""
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass
+class Child:
+    """One process: what to run, and how long it may take to be live and to stop."""
+
+    name: str
+    command: list[str]
+    environment: Mapping[str, str] = field(default_factory=dict)
+    start_s: float = 60.0
+    stop_s: float = 10.0
+    is_live: Callable[[], bool] | None = None  # None: the child creates its ready file
+    process: subprocess.Popen[bytes] | None = None
+    started: float = 0.0
+    live_after: float | None = None
+
+
+class Supervisor:
+    """Holds the children in the order of their start; `directory` takes logs and ready files."""
+
+    def __init__(self, directory: Path) -> None:
+        self.directory = directory
+        self.children: list[Child] = []
+        directory.mkdir(parents=True, exist_ok=True)
+
+    def log_of(self, child: Child) -> Path:
+        return self.directory / f"{child.name}.log"
+
+    def _ready_file(self, child: Child) -> Path:
+        return self.directory / f"{child.name}.ready"
+
+    def start(self, child: Child) -> None:
+        """Starts a child; `wait_until_live` waits for it."""
+        self._ready_file(child).unlink(missing_ok=True)
+        environment = {**os.environ, **child.environment, READY_FILE: str(self._ready_file(child))}
+        with self.log_of(child).open("ab") as log:
+            child.process = subprocess.Popen(
+                child.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
+                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl, no locks
+            )  # fmt: skip
+        child.started = time.monotonic()
+        self.children.append(child)
+
+    def wait_until_live(self, *children: Child) -> None:
+        """Raises: `ChildDied`; `DependencyError` for a child that is not live in time."""
+        waiting = list(children)
+        while waiting:
+            self.check()
+            for child in list(waiting):
+                live = child.is_live() if child.is_live else self._ready_file(child).exists()
+                if live:
+                    child.live_after = time.monotonic() - child.started
+                    waiting.remove(child)
+                elif time.monotonic() - child.started > child.start_s:
+                    raise DependencyError(
+                        f"{child.name} is not live after {child.start_s:g} s; its last lines:\n{self.last_lines(child)}",
+                        remedy=f"read {self.log_of(child)}",
+                    )
+            time.sleep(POLL_S)
+
+    def check(self) -> None:
+        """Raises: `ChildDied` for the first child that has ended without being stopped."""
+        for child in self.children:
+            if child.process is not None and child.process.poll() is not None:
+                raise ChildDied(child.name, child.process.returncode, self.last_lines(child))
+
+    def last_lines(self, child: Child, count: int = 15) -> str:
+        log = self.log_of(child)
+        text = log.read_text(errors="replace") if log.exists() else ""
+        return "\n".join(f"  | {line}" for line in text.splitlines()[-count:]) or "  | (it wrote nothing)"
+
+    def stop(self, child: Child) -> int:
+        """SIGTERM, then SIGKILL after its time; returns the exit code. The child is then no longer watched."""
+        if child in self.children:
+            self.children.remove(child)
+        process = child.process
+        if process is None:
+            return 0
+        if process.poll() is None:
+            process.send_signal(signal.SIGTERM)
+            try:
+                process.wait(child.stop_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                process.wait()
+        return process.returncode
+
+    def expect_end(self, child: Child, timeout_s: float) -> int:
+        """Waits for a child that ends by itself; it is then no longer watched. Raises: `DependencyError` in time."""
+        assert child.process is not None
+        if child in self.children:
+            self.children.remove(child)
+        try:
+            return child.process.wait(timeout_s)
+        except subprocess.TimeoutExpired as error:
+            self.children.append(child)
+            raise DependencyError(f"{child.name} has not ended after {timeout_s:g} s") from error
+
+    def stop_all(self) -> dict[str, int]:
+        """Stops what still runs, last started first; returns the exit codes."""
+        return {child.name: self.stop(child) for child in reversed(list(self.children))}
