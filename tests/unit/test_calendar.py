@@ -1,0 +1,130 @@
+"""When NSE trades: checked by hand against the exchange's circulars."""
+
+import datetime as dt
+
+import numpy as np
+import pytest
+from numba import njit
+
+from functions import calendar
+from functions.calendar import (
+    CASH, CASH_WITH_AUCTION, DAY, DERIVATIVES, FIRST_DAY, INDIA, LAST_DAY, SECOND, SESSIONS, covers, date_of, day_of,
+    is_trading_day, midnight, next_trading_day, previous_trading_day, seconds_passed, session,
+)  # fmt: skip
+
+
+def at(text: str) -> int:
+    """Nanoseconds since the epoch of a time in India."""
+    moment = dt.datetime.fromisoformat(text).replace(tzinfo=INDIA)
+    return int(moment.timestamp()) * SECOND
+
+
+def hours(date: str, session_class: np.int64 = CASH) -> str:
+    opens_closes = session(dt.date.fromisoformat(date), int(session_class))
+    assert opens_closes is not None
+    return "-".join(dt.datetime.fromtimestamp(t // SECOND, INDIA).strftime("%H:%M") for t in opens_closes)
+
+
+def trades(date: str) -> bool:
+    return is_trading_day(dt.date.fromisoformat(date))
+
+
+def test_a_regular_day_trades_from_quarter_past_nine_to_half_past_three():
+    assert hours("2025-11-21") == "09:15-15:30"
+
+
+def test_from_3_august_2026_each_class_closes_at_its_own_time():
+    assert [hours("2026-07-31", c) for c in (CASH, CASH_WITH_AUCTION, DERIVATIVES)] == ["09:15-15:30"] * 3
+    assert hours("2026-08-03", CASH) == "09:15-15:30"
+    assert hours("2026-08-03", CASH_WITH_AUCTION) == "09:15-15:15"
+    assert hours("2026-08-03", DERIVATIVES) == "09:15-15:40"
+
+
+@pytest.mark.parametrize(
+    "date",
+    ["2023-03-07", "2024-01-22", "2024-05-20", "2024-11-20", "2025-02-26", "2026-01-15", "2026-11-24", "2026-12-25"],
+)
+def test_a_holiday_is_closed_for_every_class(date):
+    assert not trades(date)
+    assert [session(dt.date.fromisoformat(date), c) for c in range(3)] == [None, None, None]
+
+
+def test_the_sundays_and_saturdays_that_traded_are_open():
+    assert {d: hours(d) for d in ("2024-01-20", "2025-02-01", "2026-02-01")} == {
+        "2024-01-20": "09:15-15:30",
+        "2025-02-01": "09:15-15:30",
+        "2026-02-01": "09:15-15:30",
+    }
+    assert hours("2024-03-02") == "09:15-10:00"
+    assert not trades("2025-02-08")
+    assert not trades("2025-02-02")
+
+
+def test_the_hour_of_muhurat_is_the_session_of_diwali():
+    assert {d: hours(d, DERIVATIVES) for d in ("2023-11-12", "2024-11-01", "2025-10-21", "2026-11-08")} == {
+        "2023-11-12": "18:15-19:15",
+        "2024-11-01": "18:00-19:00",
+        "2025-10-21": "13:45-14:45",
+        "2026-11-08": "13:45-14:45",
+    }
+
+
+def test_the_years_have_as_many_trading_days_as_the_exchange_counted():
+    counted = {year: 0 for year in (2023, 2024, 2025, 2026)}
+    for day in range(FIRST_DAY, LAST_DAY + 1):
+        counted[date_of(day).year] += is_trading_day(date_of(day))
+    assert counted == {2023: 246, 2024: 249, 2025: 249, 2026: 247}
+
+
+def test_the_next_and_the_previous_trading_day_jump_weekends_and_holidays():
+    assert next_trading_day(dt.date(2025, 10, 20)) == dt.date(2025, 10, 21)  # Muhurat
+    assert next_trading_day(dt.date(2025, 10, 21)) == dt.date(2025, 10, 23)
+    assert next_trading_day(dt.date(2026, 1, 30)) == dt.date(2026, 2, 1)
+    assert previous_trading_day(dt.date(2024, 1, 23)) == dt.date(2024, 1, 20)
+
+
+@pytest.mark.parametrize("date", [dt.date(2022, 12, 31), dt.date(2027, 1, 1)])
+def test_a_year_outside_the_table_is_refused_with_the_range_it_knows(date):
+    assert not covers(date)
+    for ask in (is_trading_day, lambda d: session(d, 0)):
+        with pytest.raises(ValueError, match="knows 2023-01-01 to 2026-12-31"):
+            ask(date)
+
+
+def test_the_last_trading_day_of_the_table_has_no_next_one():
+    with pytest.raises(ValueError, match="2027-01-01 is not covered"):
+        next_trading_day(dt.date(2026, 12, 31))
+
+
+def test_the_day_changes_at_midnight_in_india_compiled_or_not():
+    before, after = at("2025-11-20 23:59:59"), at("2025-11-21 00:00:00")
+    assert (date_of(day_of(before)), date_of(day_of(after))) == (dt.date(2025, 11, 20), dt.date(2025, 11, 21))
+    assert midnight(dt.date(2025, 11, 21)) == after
+    assert njit(calendar.day_of)(after) == day_of(after)
+    assert day_of(np.array([before, after])).tolist() == [day_of(before), day_of(after)]
+
+
+def test_the_table_holds_times_of_day_and_zeros_where_the_market_is_closed():
+    row = SESSIONS[(dt.date(2026, 8, 3) - dt.date(2023, 1, 1)).days]
+    assert (row / (60 * SECOND)).tolist() == [[555, 930], [555, 915], [555, 940]]
+    assert SESSIONS.shape == (1461, 3, 2)
+    assert SESSIONS.max() < DAY
+
+
+def test_every_whole_second_of_a_day_passes_once():
+    start = at("2025-11-21 10:00:00")
+    assert (seconds_passed(start, start + 3 * SECOND) - start).tolist() == [SECOND, 2 * SECOND, 3 * SECOND]
+    assert seconds_passed(start + 1, start + 2).tolist() == []
+
+
+def test_after_a_night_the_clock_goes_on_where_the_data_goes_on():
+    """From Friday 15:29:58 the market's time runs to its close, then jumps to Monday's first second."""
+    passed = seconds_passed(at("2025-11-21 15:29:58"), at("2025-11-24 09:15:00") + 1)
+    assert passed.tolist() == [at("2025-11-21 15:29:59"), at("2025-11-21 15:30:00"), at("2025-11-24 09:15:00")]
+
+
+def test_a_day_whose_data_outlasts_the_close_or_that_is_a_holiday_adds_no_seconds():
+    late, monday = at("2025-11-21 15:45:00"), at("2025-11-24 09:15:00")
+    assert seconds_passed(late, monday).tolist() == [monday]
+    assert seconds_passed(at("2025-11-23 10:00:00"), monday).tolist() == [monday]
+    assert seconds_passed(at("2030-01-01 10:00:00"), at("2030-01-02 10:00:00")).tolist() == [at("2030-01-02 10:00:00")]
