@@ -48,7 +48,7 @@ SPECIAL: Final = {
     "2025-02-01": None,  # Saturday, budget
     "2025-10-21": ("13:45", "14:45"),  # Muhurat, Tuesday
     "2026-02-01": None,  # Sunday, budget
-    "2026-11-08": ("13:45", "14:45"),  # Muhurat, Sunday: the day is in the circular, the hour is that of 2025
+    "2026-11-08": ("13:45", "14:45"),  # Muhurat, Sunday: announced; the hour is assumed to be that of 2025
 }
 
 # Regular hours from a date on: open, then the close of CASH, CASH_WITH_AUCTION and DERIVATIVES. Continuous trading
@@ -81,13 +81,11 @@ def _sessions() -> npt.NDArray[np.int64]:
             table[n] = [(_of_day(hours[0]), _of_day(hours[1]))] * 3 if hours else _regular(date)
         elif date.weekday() < 5 and date not in closed:
             table[n] = _regular(date)
-    table.flags.writeable = False
     return table
 
 
-SESSIONS: Final = (
-    _sessions()
-)  # (days from FIRST_DAY, session class, open and close), ns since IST midnight; 0, 0 = closed
+# By (day from FIRST_DAY, session class, open or close): ns since midnight in India; 0 and 0 = closed.
+SESSIONS: Final = _sessions()
 
 
 def day_of(time_ns: int) -> int:

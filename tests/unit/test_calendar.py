@@ -8,8 +8,24 @@ from numba import njit
 
 from functions import calendar
 from functions.calendar import (
-    CASH, CASH_WITH_AUCTION, DAY, DERIVATIVES, FIRST_DAY, INDIA, LAST_DAY, SECOND, SESSIONS, covers, date_of, day_of,
-    is_trading_day, midnight, next_trading_day, previous_trading_day, seconds_passed, session,
+    CASH,
+    CASH_WITH_AUCTION,
+    DAY,
+    DERIVATIVES,
+    FIRST_DAY,
+    INDIA,
+    LAST_DAY,
+    SECOND,
+    SESSIONS,
+    covers,
+    date_of,
+    day_of,
+    is_trading_day,
+    midnight,
+    next_trading_day,
+    previous_trading_day,
+    seconds_passed,
+    session,
 )  # fmt: skip
 
 
@@ -70,7 +86,7 @@ def test_the_hour_of_muhurat_is_the_session_of_diwali():
 
 
 def test_the_years_have_as_many_trading_days_as_the_exchange_counted():
-    counted = {year: 0 for year in (2023, 2024, 2025, 2026)}
+    counted = dict.fromkeys((2023, 2024, 2025, 2026), 0)
     for day in range(FIRST_DAY, LAST_DAY + 1):
         counted[date_of(day).year] += is_trading_day(date_of(day))
     assert counted == {2023: 246, 2024: 249, 2025: 249, 2026: 247}
