@@ -6,6 +6,7 @@ safe. Each `validate_` answers with lines of text, one a fault; no line means th
 
 import math
 import re
+from collections import Counter
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any, Final
 
@@ -39,6 +40,9 @@ MAX_SLIPPAGE_PER_SHARE: Final = 1_000 * _RUPEE
 MAX_OPEN_ORDERS: Final = 10_000  # the engine keeps a slot for each
 DAY_MS: Final = 86_400_000
 MAX_TEXT: Final = 1_000
+MAX_PARAMETERS: Final = 100  # with this, and the next two, an event stays below the megabyte that Kafka takes
+MAX_INSTRUMENTS: Final = 3_000  # of a strategy
+MAX_ACCOUNTS: Final = 1_000  # of a strategy
 
 # What the broker allows an account, over all its programs.
 ZERODHA_ORDERS_PER_SECOND: Final = 10
@@ -89,8 +93,12 @@ def _short(field: str, text: str, most: int) -> Faults:
     return [f"{field} is 1 to {most} printable characters, no space at either end, was {text!r}"]
 
 
+def _few(field: str, count: int, most: int) -> Faults:
+    return [] if count <= most else [f"{field} has at most {most} entries, had {count}"]
+
+
 def _once(field: str, values: Sequence[Any]) -> Faults:
-    twice = sorted({str(value) for value in values if values.count(value) > 1})
+    twice = sorted(str(value) for value, count in Counter(values).items() if count > 1)
     return [f"{field} names {', '.join(twice)} more than once"] if twice else []
 
 
@@ -199,9 +207,9 @@ def validate_sizing(sizing: Sizing) -> Faults:
 
 def _parameters(parameters: Mapping[str, int | float | str | bool]) -> Faults:
     """Names and values that survive JSON and fit the engine; what they mean only the strategy knows."""
-    faults = []
+    faults = _few("parameters", len(parameters), MAX_PARAMETERS)
     for name, value in parameters.items():
-        if not name.isidentifier():
+        if not name.isidentifier() or len(name) > 100:
             faults.append(f"parameters has names like those of variables, was {name!r}")
         elif isinstance(value, float) and not math.isfinite(value):
             faults.append(f"parameters.{name} is a finite number, was {value}")
@@ -239,6 +247,8 @@ def validate_strategy(
         *_named("strategy", config.strategy, _STRATEGY_NAME),
         *_short("implementation", config.implementation, 200),
         *_parameters(config.parameters),
+        *_few("instruments", len(config.instruments), MAX_INSTRUMENTS),
+        *_few("accounts", len(config.accounts), MAX_ACCOUNTS),
         *_once("instruments", config.instruments),
         *_once("accounts", config.accounts),
         *validate_sizing(config.sizing),

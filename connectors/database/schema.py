@@ -12,7 +12,7 @@ from typing import Any, Final
 
 from sqlalchemy import Connection, Engine, create_engine, event, inspect, text
 from sqlalchemy.engine import URL, make_url
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
+from sqlalchemy.exc import ArgumentError, DBAPIError, IntegrityError, NoSuchModuleError, OperationalError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from connectors.errors import ConfigError, DependencyError, PipelineError, RetryableError
@@ -124,6 +124,8 @@ def _meaning(url: str, error: DBAPIError) -> PipelineError | None:
             return kind(f"{where} {says}: {cause}", remedy=remedy)
     if "no such table" in str(cause) or "UndefinedTable" in type(cause).__name__:
         return ConfigError(f"{where} is not set up: {cause}", remedy=_REMEDY_UPGRADE)
+    if isinstance(error, IntegrityError):  # we look before we write: somebody else wrote in between
+        return RetryableError(f"{where} was changed by another writer at the same time: {cause}", remedy="try again")
     if isinstance(error, OperationalError) and not isinstance(cause, sqlite3.Error):
         return RetryableError(f"{where} does not answer: {cause}", remedy="check that the database is up and reachable")
     return None

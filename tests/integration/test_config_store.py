@@ -3,6 +3,7 @@
 import sqlite3
 import subprocess
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -165,6 +166,21 @@ def test_the_number_of_a_change_is_never_used_twice_even_when_its_row_is_gone(st
     file.close()
     store.put_account(replace(PAPER, killed=True))
     assert store.pending_outbox()[0].id > change.id
+
+
+def test_writers_at_once_wait_for_each_other_and_every_change_is_published(store):
+    store.put_account(PAPER)
+
+    def change(who):
+        for n in range(10):
+            store.put_account(replace(PAPER, capital=f"{1000 + 10 * n + who}"))
+
+    with ThreadPoolExecutor(4) as writers:
+        list(writers.map(change, range(4)))
+
+    changes = store.pending_outbox()
+    assert len(changes) == 41
+    assert decode(changes[-1].value).data == store.accounts()[0]
 
 
 # --- a log that lost its records --------------------------------------------------------------------------------------

@@ -144,6 +144,7 @@ def test_a_strategy_of_known_instruments_and_accounts_may_enter():
         ({"parameters": {"window": 2**63}}, "parameters.window fits 64 bits, was 9223372036854775808"),
         ({"parameters": {"a b": 1}}, "parameters has names like those of variables, was 'a b'"),
         ({"parameters": {"note": "x" * 1001}}, "parameters.note has at most 1000 characters, had 1001"),
+        ({"parameters": {f"p{n}": 1 for n in range(101)}}, "parameters has at most 100 entries, had 101"),
         ({"sizing": Sizing("units", "0")}, "sizing.amount is more than 0 and at most 10000000 times, was 0"),
         (
             {"sizing": Sizing("value", "100000001")},
