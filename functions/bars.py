@@ -11,11 +11,11 @@ from typing import Final
 import numpy as np
 import numpy.typing as npt
 
-from functions.calendar import MINUTE, SECOND, day_of
+from functions.calendar import MINUTE, day_of
 from functions.ticks import TICK, Rows
 
 TICKS_A_BAR: Final = 4
-OFFSETS: Final = (0, 20 * SECOND, 40 * SECOND, 59 * SECOND)  # of a bar of one minute
+SIXTIETHS: Final = (0, 20, 40, 59)  # of the bar's length
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
@@ -28,18 +28,18 @@ def ticks_of_bars(
     """Four TICK rows for each bar, those of one bar beside each other, in the order of the bars.
 
     Shape: columns of length ``(n,)`` in, ``(4 n,)`` rows out. `time` is the start of the bar, ns since the epoch;
-    prices in rupees; `volume` is the bar's own, in shares; `bar` is its length in ns and stretches the offsets.
+    prices in rupees; `volume` is the bar's own, in shares; `bar` is its length in ns, whole minutes.
     The volume of the rows is cumulative over the instrument's day: the bar's is spread over its ticks in equal parts,
     the remainder on the later ones, so that the day adds up exactly. No bid, ask or open interest is made up.
 
     >>> rows = ticks_of_bars(*(np.array([x]) for x in (0, 10.0, 12.0, 9.0, 11.0, 10, 0)))
-    >>> [(int(r["time"]) // SECOND, float(r["price"]), int(r["volume"])) for r in rows]
+    >>> [(int(r["time"]) // 10**9, float(r["price"]), int(r["volume"])) for r in rows]
     [(0, 10.0, 2), (20, 9.0, 5), (40, 12.0, 7), (59, 11.0, 10)]
     """
     rows = np.zeros((len(time), TICKS_A_BAR), TICK)
     rises = close >= open_
     rows["price"] = np.stack([open_, np.where(rises, low, high), np.where(rises, high, low), close], axis=1)
-    rows["time"] = time[:, None] + np.array(OFFSETS, np.int64) * bar // MINUTE
+    rows["time"] = time[:, None] + np.array(SIXTIETHS, np.int64) * (bar // 60)
     rows["instrument"] = instrument[:, None]
     before = volume_before(time, volume, instrument)
     rows["volume"] = before[:, None] + volume[:, None] * np.arange(1, TICKS_A_BAR + 1) // TICKS_A_BAR
