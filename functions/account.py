@@ -42,7 +42,6 @@ SHARD: Final = np.dtype(
         ("free", "i8"),  # first free order slot, -1 = none
         ("dirty", "i8"),  # first account to be told at the boundary, -1 = none
         ("ordinal", "i8"),  # rows told so far
-        ("burst", "i8"),  # most signals that one strategy has for one row of this batch
         ("row", "i8"),  # where to go on in the batch
         ("signal", "i8"),
         ("orders_told", "i8"),  # rows in the output arrays, in the order of `functions.shard.OUTPUTS`
@@ -395,6 +394,17 @@ def snapshot_row(shard, snapshots, level, a, s, i):
     row.account = a
     row.subscription = s
     row.instrument = i
+    row.cash = 0
+    row.realised = 0
+    row.unrealised = 0
+    row.charges = 0
+    row.gross = 0
+    row.equity = 0
+    row.peak = 0
+    row.max_drawdown = 0
+    row.position = 0
+    row.cost = 0
+    row.last = 0
     return row
 
 
@@ -484,9 +494,12 @@ def on_second(
 @entry
 def step(
     shards, accounts, limits, venues, subscriptions, strategies, instruments, books, book_index, orders, rate_days, rates,
-    sessions, first_day, ticks, depth, signals, told, fills, refusals, snapshots, alerts,
+    sessions, first_day, burst, ticks, depth, signals, told, fills, refusals, snapshots, alerts,
 ):  # fmt: skip
-    """Folds a batch; 0 = all of it, 1 = an output is nearly full: take what is told and call again."""
+    """Folds a batch; 0 = all of it, 1 = an output is nearly full: take what is told and call again.
+
+    `burst` is the most signals that one strategy has for one row.
+    """
     accounts = borrow(accounts)
     limits = borrow(limits)
     venues = borrow(venues)
@@ -510,7 +523,7 @@ def step(
     shard = shards[0]
     j = shard.signal
     count = signals.shape[0]
-    room = orders.shape[0] + subscriptions.shape[0] * shard.burst
+    room = orders.shape[0] + subscriptions.shape[0] * burst
     levels = accounts.shape[0] + subscriptions.shape[0]
     for row in range(shard.row, ticks.shape[0]):
         if (

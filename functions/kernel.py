@@ -64,7 +64,7 @@ _options: Final[dict[str, Any]] = {"cache": True, "error_model": "numpy"}
 
 
 def kernel(function: F) -> F:
-    """A decision that other kernels call."""
+    """A decision that other kernels call; compiled, it has no Python wrapper, so Python must not call it."""
     return cast(F, njit(**_options, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
 
 

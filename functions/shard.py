@@ -169,11 +169,8 @@ class Shard:
         """
         if not len(ticks):
             return NO_DECISIONS
-        if len(signals):
-            self._make_room(int(signals["nth"].max()) + 1)
-        else:
-            self.shard["burst"] = 1
-        arguments = (*self._state, FIRST_DAY, records(ticks), records(depth), records(signals), *self._out)
+        burst = self._make_room(int(signals["nth"].max()) + 1) if len(signals) else 1
+        arguments = (*self._state, FIRST_DAY, burst, records(ticks), records(depth), records(signals), *self._out)
         if not fold.step(*arguments):
             return self._take()
         parts = [self._take()]
@@ -183,14 +180,15 @@ class Shard:
             parts.append(self._take())
         return Decisions(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
 
-    def _make_room(self, burst: int) -> None:
-        self.shard["burst"] = burst
+    def _make_room(self, burst: int) -> int:
+        """Outputs that hold what one row may lead to, when one strategy has `burst` signals for it."""
         needed = len(self.orders) + len(self.subscriptions) * burst
         if needed > len(self.outputs[2]) // 2:
             self.outputs[2] = np.empty(4 * needed, REFUSAL)
             self.outputs[0] = np.empty(8 * needed, ORDER_EVENT)
             self.outputs[1] = np.empty(20 * needed, FILL)
             self._bind()
+        return burst
 
     def _take(self) -> Decisions:
         counts = self._counters.tolist()

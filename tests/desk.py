@@ -18,7 +18,6 @@ from functions.events import (
     Sizing,
     StrategyConfig,
 )
-from functions.instruments import micro_price
 from functions.orders import KINDS, PRODUCTS
 from functions.risk import rules_of
 from functions.shard import Decisions, Shard
@@ -108,7 +107,7 @@ def signal_rows(ticks: Sequence[Tick]) -> np.ndarray:
             product = PRODUCTS.index(s["product"]) if "product" in s else -1
             rows.append(
                 (
-                    n, s["quantity"], micro_price(s.get("limit", 0.0)), micro_price(s.get("trigger", 0.0)), 0,
+                    n, s["quantity"], round(1e6 * s.get("limit", 0.0)), round(1e6 * s.get("trigger", 0.0)), 0,
                     s.get("strategy", 0), s.get("instrument", t.instrument), s["side"], KINDS.index(s.get("kind", "MARKET")),
                     product, order,
                 )
@@ -123,7 +122,7 @@ def depth_rows(ticks: Sequence[Tick]) -> np.ndarray:
     for row, t in zip(rows, ticks, strict=True):
         for side, name in ((0, "bid"), (1, "ask")):
             for n, (price, quantity) in enumerate(t.levels[side] if t.levels else []):
-                row[name][n] = micro_price(price)
+                row[name][n] = round(1e6 * price)
                 row[f"{name}_quantity"][n] = quantity
     return rows
 

@@ -1,0 +1,237 @@
+"""The paper venue: what each kind of order gets from each quote, and when."""
+
+import pytest
+
+from functions.events import PaperVenue
+from tests.desk import Desk, account, clock, instrument, lax, strategy, tick
+
+QUOTE = PaperVenue(price="quote", charges=False)
+
+
+def quote_desk(**venue):
+    return Desk(venue=PaperVenue(charges=False, **venue))
+
+
+def test_a_market_order_fills_at_the_next_tick_and_never_at_its_own():
+    desk = Desk()
+
+    desk.run(tick(100.0, 1).buy(10))
+    assert desk.fills == []
+    desk.run(tick(101.0, 2))
+
+    assert desk.fills == [(10, 101.0)]
+
+
+def test_another_instruments_tick_fills_nothing():
+    desk = Desk([instrument(1), instrument(2)])
+
+    desk.run(tick(100.0, 1).buy(10), tick(50.0, 2, instrument=1))
+
+    assert desk.fills == []
+
+
+def test_a_buyer_pays_the_ask_and_a_seller_gets_the_bid():
+    desk = quote_desk()
+
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2, bid=99.9, ask=100.1).sell(4), tick(100.0, 3, bid=99.9, ask=100.1))
+
+    assert desk.fills == [(10, 100.1), (-4, 99.9)]
+
+
+def test_a_feed_without_quotes_trades_at_the_last_price():
+    assert quote_desk().run(tick(100.0, 1).buy(10), tick(101.0, 2)).fills == [(10, 101.0)]
+
+
+def test_at_an_upper_circuit_nobody_sells_so_a_buyer_waits_and_a_seller_trades():
+    desk = quote_desk()
+
+    desk.run(
+        tick(110.0, 1).buy(5).sell(3), tick(110.0, 2, bid=110.0, ask=0.0), tick(109.0, 3, bid=108.9, ask=109.1)
+    )
+
+    assert desk.fills == [(-3, 110.0), (5, 109.1)]
+
+
+@pytest.mark.parametrize(
+    ("venue", "bought", "sold"),
+    [
+        ({"slippage_bps": "10"}, 100.2001, 99.8001),  # a tenth of a per cent of the quote
+        ({"slippage_per_share": "0.05"}, 100.15, 99.85),
+        ({"slippage_spread_percent": 50}, 100.2, 99.8),  # half of a spread of 0.20
+        ({"slippage_bps": "10", "slippage_per_share": "0.05"}, 100.2501, 99.7501),
+    ],
+)
+def test_slippage_is_always_against_the_order(venue, bought, sold):
+    desk = quote_desk(**venue)
+
+    desk.run(tick(100.0, 1).buy(1).sell(1), tick(100.0, 2, bid=99.9, ask=100.1))
+
+    assert desk.fills == [(1, bought), (-1, sold)]
+
+
+def test_a_limit_order_never_slips():
+    desk = quote_desk(slippage_bps="100")
+
+    desk.run(tick(100.0, 1).buy(1, kind="LIMIT", limit=100.1), tick(100.0, 2, bid=99.9, ask=100.1))
+
+    assert desk.fills == [(1, 100.1)]
+
+
+def test_a_limit_order_that_arrives_marketable_takes_the_better_quote():
+    desk = quote_desk()
+
+    desk.run(tick(100.0, 1).buy(1, kind="LIMIT", limit=101.0), tick(100.0, 2, bid=99.9, ask=100.1))
+
+    assert desk.fills == [(1, 100.1)]
+
+
+def test_a_limit_order_that_has_rested_trades_at_its_own_limit():
+    desk = quote_desk()
+
+    desk.run(
+        tick(100.0, 1).buy(1, kind="LIMIT", limit=99.0), tick(100.0, 2, bid=99.9, ask=100.1), tick(98.5, 3, bid=98.4, ask=98.6)
+    )
+
+    assert desk.fills == [(1, 99.0)]
+
+
+@pytest.mark.parametrize(("ask", "filled"), [(99.0, True), (99.05, False)])
+def test_a_limit_is_inclusive(ask, filled):
+    desk = quote_desk()
+
+    desk.run(tick(100.0, 1).buy(1, kind="LIMIT", limit=99.0), tick(99.0, 2, bid=98.9, ask=ask))
+
+    assert bool(desk.fills) is filled
+
+
+@pytest.mark.parametrize(("last", "filled"), [(104.95, False), (105.0, True)])
+def test_a_stop_to_buy_wakes_at_its_trigger(last, filled):
+    desk = Desk()
+
+    desk.run(tick(100.0, 1).buy(1, kind="SL-M", trigger=105.0), tick(last, 2))
+
+    assert desk.fills == ([(1, last)] if filled else [])
+
+
+@pytest.mark.parametrize(("last", "filled"), [(95.05, False), (95.0, True)])
+def test_a_stop_to_sell_wakes_at_its_trigger(last, filled):
+    desk = Desk()
+
+    desk.run(tick(100.0, 1).sell(1, kind="SL-M", trigger=95.0), tick(last, 2))
+
+    assert desk.fills == ([(-1, last)] if filled else [])
+
+
+def test_a_triggered_stop_with_a_limit_waits_for_its_limit():
+    desk = Desk()
+
+    desk.run(
+        tick(100.0, 1).buy(1, kind="SL", trigger=105.0, limit=106.0), tick(107.0, 2), tick(104.0, 3)
+    )
+
+    assert desk.fills == [(1, 106.0)]  # woken at 107, beyond its limit; it rested, so 106 is what it gets
+
+
+def test_latency_is_event_time_and_the_order_is_placed_when_it_arrives():
+    desk = quote_desk(latency_ms=500)
+
+    desk.run(tick(100.0, 1.0).buy(1), tick(101.0, 1.4), tick(102.0, 1.5))
+
+    assert desk.fills == [(1, 102.0)]
+    assert [int(o["told"]) for o in desk.rows("orders")] == [0b0011, 0b0100]  # submitted and ack, then placed
+
+
+def test_an_order_takes_no_more_than_is_displayed():
+    desk = quote_desk()
+
+    desk.run(
+        tick(100.0, 1).buy(10), tick(100.0, 2, bid=99.9, ask=100.0, ask_quantity=4),
+        tick(100.5, 3, bid=99.9, ask=100.5, ask_quantity=100),
+    )  # fmt: skip
+
+    assert desk.fills == [(4, 100.0), (6, 100.5)]
+
+
+def test_partial_fills_can_be_turned_off():
+    desk = quote_desk(partial_fills=False)
+
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2, bid=99.9, ask=100.0, ask_quantity=4))
+
+    assert desk.fills == [(10, 100.0)]
+
+
+def test_walking_the_depth_takes_level_after_level_each_as_a_fill():
+    desk = quote_desk(walk_depth=True)
+    book = ([(99.9, 5)], [(100.1, 4), (100.2, 3), (100.3, 50)])
+
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2, bid=99.9, ask=100.1, levels=book))
+
+    assert desk.fills == [(4, 100.1), (3, 100.2), (3, 100.3)]
+
+
+def test_what_the_depth_does_not_hold_waits_for_the_next_tick():
+    desk = quote_desk(walk_depth=True)
+
+    desk.run(
+        tick(100.0, 1).buy(10), tick(100.0, 2, ask=100.1, levels=([], [(100.1, 4)])),
+        tick(100.0, 3, ask=100.2, levels=([], [(100.2, 40)])),
+    )  # fmt: skip
+
+    assert desk.fills == [(4, 100.1), (6, 100.2)]
+
+
+def test_a_limit_stops_the_walk():
+    desk = quote_desk(walk_depth=True)
+    book = ([], [(100.1, 4), (100.2, 3), (100.3, 50)])
+
+    desk.run(tick(100.0, 1).buy(10, kind="LIMIT", limit=100.2), tick(100.0, 2, ask=100.1, levels=book))
+
+    assert desk.fills == [(4, 100.1), (3, 100.2)]
+    assert desk.book("working") == 3
+
+
+def test_orders_are_good_for_the_day_and_expire_at_midnight():
+    desk = Desk()
+    desk.run(tick(100.0, 1).buy(10, kind="LIMIT", limit=50.0))
+
+    desk.run(tick(40.0, 86_400))
+
+    assert desk.fills == []
+    last = desk.rows("orders")[-1]
+    assert (int(last["told"]), int(last["reason"]), int(last["quantity"])) == (0b1000, 1, 10)
+    assert (desk.book("working"), desk.account("committed"), desk.account("working")) == (0, 0, 0)
+
+
+def test_time_passes_on_the_clock_alone():
+    desk = Desk()
+    desk.run(tick(100.0, 1).buy(10, kind="LIMIT", limit=50.0))
+
+    desk.run(clock(86_400))
+
+    assert [int(o["reason"]) for o in desk.rows("orders")] == [0, 1]
+
+
+def test_older_orders_trade_before_younger_ones():
+    desk = Desk()
+
+    desk.run(tick(100.0, 1).buy(1), tick(100.0, 1.5).buy(2).buy(3), tick(101.0, 2))
+
+    assert desk.fills == [(1, 100.0), (2, 101.0), (3, 101.0)]
+
+
+def test_brokerage_is_capped_per_order_however_many_fills_it_takes():
+    """1 000 shares at 1 000 rupees in ten fills: one brokerage of 20 rupees, not ten."""
+    desk = Desk(
+        accounts=[account(venue=PaperVenue(), limits=lax())],
+        strategies=[strategy(product="MIS")],
+    )
+    ticks = [tick(1000.0, 1).buy(1000)] + [
+        tick(1000.0, 2 + n, bid=999.0, ask=1000.0, ask_quantity=100) for n in range(10)
+    ]
+
+    desk.run(*ticks)
+
+    charges = desk.rows("fills")["charges"]
+    assert len(charges) == 10
+    # turnover 10 lakh: brokerage 20, transaction 30.70, SEBI 1, stamp 30, GST 18 % of (20 + 30.70 - 0.001 + 1)
+    assert int(charges.sum()) == 91_005_820

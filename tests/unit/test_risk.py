@@ -1,0 +1,308 @@
+"""Risk: every rule made to fail alone, at its boundary from both sides, with its limit and what was observed."""
+
+import numpy as np
+import pytest
+
+from functions.risk import RULES, explain
+from tests.desk import FREE, Desk, account, instrument, lax, strategy, tick
+
+ALLOWED = []
+
+
+def refused(desk):
+    return desk.refused[-1] if desk.refused else ALLOWED
+
+
+def buy(desk, quantity=10, price=100.0, at=1.0, **more):
+    return desk.run(tick(price, at).buy(quantity, **more))
+
+
+def test_an_order_within_every_limit_leaves():
+    desk = buy(Desk())
+
+    assert desk.refused == []
+    assert desk.account("orders") == 1
+
+
+@pytest.mark.parametrize(
+    ("rule", "limits", "good", "bad"),
+    [
+        ("max_quantity", {"max_quantity": 10}, 10, 11),
+        ("max_order_value", {"max_order_value": "1000"}, 10, 11),
+        ("position_limit", {"max_position": 10}, 10, 11),
+        ("gross_exposure", {"max_gross_exposure": "1000"}, 10, 11),
+    ],
+)
+def test_a_limit_may_be_reached_and_not_passed(rule, limits, good, bad):
+    assert refused(buy(Desk(limits=lax(**limits)), good)) == ALLOWED
+    assert refused(buy(Desk(limits=lax(**limits)), bad)) == [rule]
+
+
+def test_cash_covers_the_margin_of_everything_held_working_and_asked_for():
+    limits = lax(margin_bps=2_000)
+
+    assert refused(buy(Desk(limits=limits, capital="200"), 10)) == ALLOWED  # 20 % of 1 000
+    assert refused(buy(Desk(limits=limits, capital="199.99"), 10)) == ["cash"]
+
+
+def test_working_orders_count_as_exposure_before_they_fill():
+    desk = Desk(limits=lax(max_gross_exposure="1500"))
+
+    desk.run(tick(100.0, 1).buy(10).buy(10))
+
+    assert desk.refused == [["gross_exposure"]]
+
+
+def test_a_killed_account_refuses_even_exits():
+    desk = Desk()
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2))
+    desk.shard.kill("a")
+
+    desk.run(tick(100.0, 3).sell(10))
+
+    assert refused(desk) == ["kill_switch"]
+
+
+def test_a_resumed_account_trades_again():
+    desk = Desk()
+    desk.shard.kill("a")
+    desk.shard.kill("a", False)
+
+    assert refused(buy(desk)) == ALLOWED
+
+
+def test_real_money_needs_arming():
+    real = account()
+    desk = Desk(accounts=[real])
+    desk.shard.limits["mode"] = 1
+
+    assert refused(buy(desk, at=1)) == ["mode"]
+    desk.shard.arm("a")
+    buy(desk, at=2)
+    assert desk.account("orders") == 1
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (-45 * 60 - 0.001, ["session"]),  # 09:14:59.999
+        (-45 * 60, ALLOWED),  # 09:15:00
+        (5.5 * 3600 - 0.001, ALLOWED),  # 15:29:59.999
+        (5.5 * 3600, ["session"]),  # 15:30:00
+    ],
+)
+def test_the_session_opens_at_a_quarter_past_nine_and_is_over_at_half_past_three(at, expected):
+    assert refused(buy(Desk(), at=at)) == expected
+
+
+def test_a_holiday_has_no_session():
+    first_of_may = -5 * 86_400.0  # 2026-05-01, Maharashtra Day
+
+    assert refused(buy(Desk(), at=first_of_may)) == ["session"]
+
+
+def test_an_index_cannot_be_bought():
+    assert refused(buy(Desk([instrument(kind="INDEX", tick="0")]))) == ["instrument"]
+
+
+def test_a_disabled_instrument_cannot_be_bought():
+    assert refused(buy(Desk([instrument(enabled=False)]))) == ["instrument"]
+
+
+@pytest.mark.parametrize(("quantity", "expected"), [(75, ALLOWED), (150, ALLOWED), (76, ["lot_multiple"]), (0, ["lot_multiple"])])
+def test_derivatives_trade_in_whole_lots(quantity, expected):
+    assert refused(buy(Desk([instrument(kind="FUT", exchange="NFO", lot=75)]), quantity)) == expected
+
+
+@pytest.mark.parametrize(
+    ("order", "expected"),
+    [
+        ({"kind": "LIMIT", "limit": 100.05}, ALLOWED),
+        ({"kind": "LIMIT", "limit": 100.06}, ["tick_multiple"]),
+        ({"kind": "LIMIT"}, ["tick_multiple"]),
+        ({"kind": "SL-M", "trigger": 100.5}, ALLOWED),
+        ({"kind": "SL-M", "trigger": 100.51}, ["tick_multiple"]),
+        ({"kind": "SL", "limit": 101.0}, ["tick_multiple"]),
+        ({"kind": "SL", "limit": 101.0, "trigger": 100.5}, ALLOWED),
+    ],
+)
+def test_prices_lie_on_the_tick_and_are_there_when_the_kind_needs_them(order, expected):
+    assert refused(buy(Desk(), **order)) == expected
+
+
+@pytest.mark.parametrize(("limit", "expected"), [(102.0, ALLOWED), (98.0, ALLOWED), (102.05, ALLOWED), (103.1, ["price_deviation"])])
+def test_a_limit_price_stays_within_its_distance_of_the_last_price(limit, expected):
+    desk = Desk(limits=lax(max_price_deviation_bps=205))
+
+    assert refused(buy(desk, kind="LIMIT", limit=limit)) == expected
+
+
+@pytest.mark.parametrize(("age_ms", "expected"), [(5_000, ALLOWED), (5_001, ["stale_price"])])
+def test_a_price_may_be_as_old_as_the_limit_and_no_older(age_ms, expected):
+    """A strategy trades S1 on a tick of S2, when S1 last ticked some seconds ago."""
+    desk = Desk([instrument(1), instrument(2)], limits=lax(max_price_age_ms=5_000))
+
+    desk.run(tick(100.0, 0), tick(50.0, age_ms / 1000, instrument=1).buy(1, instrument=0))
+
+    assert refused(desk) == expected
+
+
+def test_no_price_yet_is_no_basis_for_an_order():
+    desk = Desk([instrument(1), instrument(2)])
+
+    desk.run(tick(50.0, 0, instrument=1).buy(1, instrument=0))
+
+    assert refused(desk) == ["stale_price", "no_price"]
+
+
+def test_orders_per_second_are_counted_in_event_time():
+    desk = Desk(limits=lax(max_orders_per_second=2))
+
+    desk.run(tick(100.0, 1.0).buy(1).buy(1).buy(1), tick(100.0, 1.999).buy(1), tick(100.0, 2.0).buy(1))
+
+    assert desk.refused == [["orders_per_second"], ["orders_per_second"]]
+    assert desk.account("orders") == 3
+
+
+def test_orders_per_day_begin_anew_the_next_day():
+    desk = Desk(limits=lax(max_orders_per_day=1))
+
+    desk.run(tick(100.0, 1).buy(1), tick(100.0, 2).buy(1), tick(100.0, 86_400).buy(1))
+
+    assert desk.refused == [["orders_per_day"]]
+    assert desk.account("orders") == 2
+
+
+def test_the_same_signal_again_within_the_window_is_a_duplicate_and_another_size_is_not():
+    desk = Desk(limits=lax(duplicate_window_ms=2_000))
+
+    desk.run(tick(100.0, 1).buy(1), tick(100.0, 2.999).buy(1), tick(100.0, 2.9995).buy(2), tick(100.0, 5).buy(2))
+
+    assert desk.refused == [["duplicate_signal"]]
+
+
+def test_losing_exactly_the_allowance_still_trades_and_one_paisa_more_halts_for_the_day():
+    desk = Desk(limits=lax(max_daily_loss="100"))
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2))
+
+    desk.run(tick(90.0, 3).buy(1))
+    desk.run(tick(89.99, 4).buy(1), tick(120.0, 6).buy(1))
+
+    assert desk.refused == [["daily_loss"], ["daily_loss"]]  # a later win does not undo the halt
+    assert [int(a["code"]) for a in desk.rows("alerts")] == [1]
+
+
+def test_a_halt_ends_with_the_day():
+    desk = Desk(limits=lax(max_daily_loss="100"))
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2), tick(80.0, 3), tick(80.0, 4).buy(1))
+
+    desk.run(tick(80.0, 86_400).buy(1))
+
+    assert desk.refused == [["daily_loss"]]
+
+
+def test_a_halted_account_may_still_get_out():
+    desk = Desk(limits=lax(max_daily_loss="100", max_position=10, max_drawdown="50"))
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2), tick(80.0, 3))
+
+    desk.run(tick(80.0, 4).sell(10), tick(80.0, 5))
+
+    assert desk.refused == []
+    assert desk.book("position") == 0
+
+
+def test_falling_too_far_from_the_peak_refuses_new_exposure():
+    desk = Desk(limits=lax(max_drawdown="100"))
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2), tick(120.0, 3), tick(120.0, 4))
+
+    desk.run(tick(110.0, 5).buy(1), tick(109.99, 6).buy(2))
+
+    assert desk.refused == [["drawdown"]]
+
+
+def test_open_orders_are_limited():
+    desk = Desk(limits=lax(max_open_orders=2))
+
+    desk.run(tick(100.0, 1).buy(1, kind="LIMIT", limit=50.0).buy(2, kind="LIMIT", limit=50.0).buy(3))
+
+    assert desk.refused == [["max_open_orders"]]
+
+
+def test_a_full_pool_of_orders_refuses_even_exits():
+    desk = Desk(limits=lax(max_open_orders=64))
+    resting = tick(100.0, 1)
+    for n in range(64):
+        resting.buy(n + 1, kind="LIMIT", limit=50.0)
+
+    desk.run(resting, tick(100.0, 2).sell(1))
+
+    assert desk.refused == [["max_open_orders"]]
+
+
+def test_a_reversal_is_no_exit():
+    """Selling 11 of 10 crosses zero: it is judged as new exposure."""
+    desk = Desk(limits=lax(max_position=10))
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2))
+    desk.shard.accounts["halted"] = 1
+
+    desk.run(tick(100.0, 3).sell(10), tick(100.0, 4))
+    desk.run(tick(100.0, 5).buy(1))
+
+    assert desk.refused == [["daily_loss"]]
+
+
+def test_a_refusal_names_every_rule_that_failed():
+    desk = Desk([instrument(kind="FUT", exchange="NFO", lot=75)], limits=lax(max_quantity=5, max_order_value="50"))
+    desk.shard.kill("a")
+
+    buy(desk, 10)
+
+    assert refused(desk) == ["kill_switch", "lot_multiple", "max_quantity", "max_order_value"]
+
+
+def test_every_refusal_says_limit_and_observed_value_in_words():
+    desk = Desk(
+        [instrument(tick="0.05")],
+        limits=lax(max_quantity=5, max_order_value="50", max_price_deviation_bps=100, max_position=7),
+    )
+    desk.run(tick(100.0, 1).buy(10, kind="LIMIT", limit=110.01))
+    refusal = desk.rows("refusals")[0]
+
+    reasons = explain(refusal, desk.shard.limits[0], desk.shard.instruments[0])
+
+    assert [tuple(r) for r in reasons] == [
+        ("tick_multiple", "0.05", "limit 110.01 trigger 0.00"),
+        ("max_quantity", "5", "10"),
+        ("max_order_value", "50.00", "1100.10"),
+        ("price_deviation", "100 bps", "1000 bps"),
+        ("position_limit", "7", "10"),
+    ]
+
+
+def test_every_rule_has_words():
+    desk = Desk()
+    buy(desk, 0)
+    refusal = desk.rows("refusals")[0].copy()
+    refusal["mask"] = (1 << len(RULES)) - 1
+
+    assert [r.rule for r in explain(refusal, desk.shard.limits[0], desk.shard.instruments[0])] == list(RULES)
+
+
+def test_a_quantity_beyond_counting_is_refused_not_wrapped():
+    desk = Desk(accounts=[account(limits=lax(max_order_value="100000000"), venue=FREE)])
+
+    desk.run(tick(9_999_999.0, 1).buy(2**62))
+
+    assert "max_order_value" in refused(desk)
+    assert np.array_equal(desk.shard.accounts["committed"], [0])
+
+
+def test_accounts_of_one_strategy_answer_each_by_its_own_limits():
+    desk = Desk(
+        accounts=[account("a", limits=lax(max_quantity=5)), account("b")], strategies=[strategy(accounts=["a", "b"])]
+    )
+
+    desk.run(tick(100.0, 1).buy(10))
+
+    assert desk.refused == [["max_quantity"]]
+    assert (desk.account("orders", 0), desk.account("orders", 1)) == (0, 1)
