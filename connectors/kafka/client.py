@@ -1,0 +1,143 @@
+"""Kafka clients: how they connect, and how they say, once, that the broker does not answer.
+
+librdkafka reconnects by itself and for ever; what is ours is to notice, to say so, and to go on.
+"""
+
+import logging
+import time
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka.cimpl import Consumer
+
+from connectors.errors import DependencyError
+from connectors.logging import logger
+from connectors.settings import KafkaSettings
+
+START_S: Final = 10.0  # a broker that has not answered by then is reported as down
+SILENCE_S: Final = 6.0  # a running client takes a request without an answer for this long as a lost connection
+MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024  # a snapshot is one record
+
+# What librdkafka reports while it cannot talk to any broker. Single connections come and go unmentioned.
+_UNREACHABLE: Final = frozenset(
+    {
+        KafkaError._ALL_BROKERS_DOWN,
+        KafkaError._RESOLVE,
+        KafkaError._AUTHENTICATION,
+        KafkaError._SSL,
+    }
+)
+
+_library_log = logging.getLogger("librdkafka")
+_library_log.setLevel(logging.CRITICAL)  # the same connection errors, once per attempt: `Reachability` says them once
+
+
+def client_config(kafka: KafkaSettings) -> dict[str, Any]:
+    """What every client of this broker is configured with."""
+    config: dict[str, Any] = {
+        "bootstrap.servers": kafka.bootstrap,
+        "security.protocol": kafka.security_protocol,
+        "socket.timeout.ms": int(SILENCE_S * 1000),
+        "socket.nagle.disable": True,
+        "reconnect.backoff.max.ms": 1_000,
+        "logger": _library_log,
+    }
+    if kafka.security_protocol.startswith("SASL"):
+        config["sasl.mechanisms"] = kafka.sasl_mechanism
+        config["sasl.username"] = kafka.username
+        config["sasl.password"] = kafka.password.get_secret_value()
+    return config
+
+
+def consumer_config(kafka: KafkaSettings, group: str) -> dict[str, Any]:
+    """A consumer that is told its partitions and its offsets, and never jumps over what it missed.
+
+    The embedded broker does not wake a waiting fetch when data arrives, so there the wait is the latency.
+    """
+    return client_config(kafka) | {
+        "group.id": group,
+        "enable.auto.commit": False,
+        "enable.auto.offset.store": False,
+        "enable.partition.eof": True,
+        "auto.offset.reset": "error",
+        "fetch.wait.max.ms": 1 if kafka.embedded else 100,
+        "fetch.error.backoff.ms": 100,
+        "fetch.queue.backoff.ms": 10,
+    }
+
+
+def producer_config(kafka: KafkaSettings, *, linger_ms: int, delivery_timeout_s: float) -> dict[str, Any]:
+    """An idempotent producer that stops at the first record it cannot deliver, and has Java's partitions for keys."""
+    return client_config(kafka) | {
+        "acks": "all",
+        "enable.idempotence": True,
+        "enable.gapless.guarantee": True,
+        "partitioner": "murmur2_random",
+        "linger.ms": linger_ms,
+        "compression.type": "lz4" if linger_ms else "none",  # single records gain nothing
+        "message.max.bytes": MAX_MESSAGE_BYTES,
+        "delivery.timeout.ms": int(delivery_timeout_s * 1000),
+        "delivery.report.only.error": True,
+    }
+
+
+class Reachability:
+    """Says once that the broker does not answer, and once that it does again. `client` is who says it."""
+
+    def __init__(self, kafka: KafkaSettings, client: str) -> None:
+        self._bootstrap = kafka.bootstrap
+        self._client = client
+        self._lost_at: float | None = None
+        self.reason = "no answer"
+
+    @property
+    def lost(self) -> bool:
+        return self._lost_at is not None
+
+    def on_error(self, error: KafkaError) -> None:
+        """For librdkafka's `error_cb`; called within poll, consume and flush."""
+        if error.code() not in _UNREACHABLE:
+            if not self.lost:
+                self.reason = error.str()
+            return
+        if error.code() != KafkaError._ALL_BROKERS_DOWN:
+            self.reason = error.str()
+        if self._lost_at is None:
+            self._lost_at = time.monotonic()
+            logger().warning(
+                "kafka.unreachable", bootstrap=self._bootstrap, client=self._client, reason=self.reason
+            )  # fmt: skip
+
+    def answered(self) -> None:
+        """The broker has answered this client."""
+        if self._lost_at is not None:
+            waited_ms = int((time.monotonic() - self._lost_at) * 1000)
+            self._lost_at = None
+            logger().info("kafka.reachable", bootstrap=self._bootstrap, client=self._client, waited_ms=waited_ms)
+
+
+def down(kafka: KafkaSettings, waited_s: float, reason: str) -> DependencyError:
+    """The error for a broker that does not answer."""
+    return DependencyError(
+        f"Kafka at {kafka.bootstrap} did not answer for {waited_s:g} s: {reason}",
+        remedy="start the broker (`just up`, or `panda demo` for the embedded one), or correct PANDA_KAFKA__BOOTSTRAP",
+    )
+
+
+def partitions(consumer: Consumer, kafka: KafkaSettings, topics: list[str]) -> list[TopicPartition]:
+    """All partitions of some topics.
+
+    Raises: `DependencyError` where the broker does not answer or does not have a topic.
+    """
+    try:
+        # All topics are asked for: the embedded broker would create a single one that it is asked about.
+        known = consumer.list_topics(timeout=START_S).topics
+    except KafkaException as error:
+        raise down(kafka, START_S, error.args[0].str()) from error
+    missing = [topic for topic in topics if topic not in known or not known[topic].partitions]
+    if missing:
+        raise DependencyError(
+            f"Kafka at {kafka.bootstrap} has no topic {', '.join(missing)}",
+            remedy="create the topics: `panda deploy apply`",
+        )
+    return [TopicPartition(topic, number) for topic in topics for number in sorted(known[topic].partitions)]

@@ -1,0 +1,309 @@
+"""Reading the log: one consumer for all partitions of all topics of a flow.
+
+The source assigns partitions itself and starts where it is told; there is no group to rebalance. It never jumps over
+records that retention has eaten. A broker that is gone is waited for. What a flow has read and its sinks have written
+is mirrored to a consumer group, so that tools for Kafka can show its lag; nothing here reads that mirror back.
+"""
+
+import time
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime
+from typing import Any, Final
+
+from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.cimpl import Consumer
+
+from connectors.errors import FatalError
+from connectors.kafka.client import START_S, Reachability, consumer_config, down, partitions
+from connectors.kafka.records import Record
+from connectors.logging import logger
+from connectors.settings import KafkaSettings
+
+Positions = dict[tuple[str, int], int]  # (topic, partition) -> offset of the next record
+
+POLL_S: Final = 0.01  # a flow has other work: epochs to close, a stop to notice
+PROBE_S: Final = 0.5
+SILENT_READ_S: Final = 30.0
+_NO_GROUP: Final = "panda-reader"  # librdkafka wants a name even where nothing is committed
+
+
+class Reader:
+    """One consumer over all partitions of some topics, from given positions on."""
+
+    def __init__(self, kafka: KafkaSettings, topics: list[str], group: str, positions: Positions) -> None:
+        self._kafka = kafka
+        self._reachability = Reachability(kafka, f"source {group}")
+        self._consumer = Consumer(
+            consumer_config(kafka, group)
+            | {
+                "error_cb": self._reachability.on_error,
+                "on_commit": self._note_commit,
+                "max.poll.interval.ms": 86_400_000,
+            }
+        )
+        self._commit_failed = False
+        self._probed_at = 0.0
+        self.positions: Positions = {}
+        self.ahead: Positions = {}  # partitions that have not reached their end as of the start, and that end
+        try:
+            self._assign(topics, positions)
+        except BaseException:
+            self._consumer.close()
+            raise
+
+    def _assign(self, topics: list[str], positions: Positions) -> None:
+        assigned = partitions(self._consumer, self._kafka, topics)
+        for part, (first, end) in zip(assigned, _bounds(self._consumer, self._kafka, assigned), strict=True):
+            at = (part.topic, part.partition)
+            position = positions.get(at, first)
+            if not first <= position <= end:
+                raise _lost(part.topic, part.partition, position, first, end)
+            part.offset = self.positions[at] = position
+            if position < end:
+                self.ahead[at] = end
+        self._consumer.assign(assigned)
+
+    def read(self, limit: int, wait_s: float) -> list[Record]:
+        """What is there, at most `limit` records; waits for the first no longer than `wait_s`.
+
+        Raises: `FatalError` where the log no longer holds the next record, or a partition cannot be read.
+        """
+        first = self._consumer.poll(wait_s)
+        if first is None:
+            if self._reachability.lost:
+                self._probe()
+            return []
+        if self._reachability.lost and first.error() is None:
+            self._reachability.answered()
+        messages = [first]
+        if limit > 1:
+            messages += self._consumer.consume(limit - 1, 0)
+        return self._records(messages)
+
+    def _records(self, messages: list[Message]) -> list[Record]:
+        records = []
+        positions = self.positions
+        for message in messages:
+            error = message.error()
+            if error is not None:
+                self._judge(message, error)
+                continue
+            topic, partition, offset = message.topic(), message.partition(), message.offset()
+            records.append(Record(topic, partition, offset, message.key(), message.value(), message.headers()))
+            positions[topic, partition] = offset + 1
+        if self.ahead:
+            self.ahead = {at: end for at, end in self.ahead.items() if positions[at] < end}
+        return records
+
+    def _judge(self, message: Message, error: KafkaError) -> None:
+        if error.code() == KafkaError._PARTITION_EOF:
+            # Markers and compacted records take offsets that no message has: the end says where the reading is.
+            at = (message.topic(), message.partition())
+            self.positions[at] = max(self.positions[at], message.offset())
+            return
+        if error.code() == KafkaError._AUTO_OFFSET_RESET:
+            part = TopicPartition(message.topic(), message.partition())
+            (first, end), *_ = _bounds(self._consumer, self._kafka, [part])
+            raise _lost(part.topic, part.partition, self.positions[part.topic, part.partition], first, end)
+        if error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+            return
+        raise FatalError(
+            f"{message.topic()} [{message.partition()}] cannot be read: {error.str()}",
+            remedy="check that the topic exists and that this flow may read it: `panda deploy plan`",
+        )
+
+    def _probe(self) -> None:
+        """An idle log brings no message that would tell of the broker's return."""
+        if time.monotonic() - self._probed_at < PROBE_S:
+            return
+        try:
+            self._consumer.list_topics(timeout=0.1)
+            self._reachability.answered()
+        except KafkaException:
+            pass  # said already, by `Reachability`
+        self._probed_at = time.monotonic()
+
+    def mirror(self, positions: Positions) -> None:
+        """Tells the consumer group, without waiting for the answer."""
+        if positions and not self._reachability.lost:
+            offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in positions.items()]
+            self._consumer.commit(offsets=offsets, asynchronous=True)
+
+    def _note_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:  # noqa: ARG002 - the signature is the library's
+        if error is not None and not self._commit_failed:
+            logger().warning("kafka.mirror_failed", reason=error.str(), meaning="lag tools show an old position")
+        self._commit_failed = error is not None
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def _lost(topic: str, partition: int, position: int, first: int, end: int) -> FatalError:
+    why = (
+        f"retention has eaten the log: records {position} to {first - 1} are gone"
+        if position < first
+        else "the log was cut off or made anew"
+    )
+    return FatalError(
+        f"{topic} [{partition}] cannot be read from offset {position}, it holds {first} to {end - 1}; {why}",
+        remedy="the state before and the log after do not fit together: `panda rebuild`, and a longer retention",
+    )
+
+
+def _bounds(consumer: Consumer, kafka: KafkaSettings, parts: list[TopicPartition]) -> list[tuple[int, int]]:
+    """Offset of the first record and of the one after the last, for each partition."""
+    try:
+        return [consumer.get_watermark_offsets(part, timeout=START_S) for part in parts]
+    except KafkaException as error:
+        raise down(kafka, START_S, error.args[0].str()) from error
+
+
+# --- as a Bytewax source ----------------------------------------------------------------------------------------------
+
+
+class _KafkaPartition(StatefulSourcePartition[tuple[str, list[Record]], None]):
+    def __init__(self, source: "KafkaSource", reader: Reader) -> None:
+        self._source = source
+        self._reader = reader
+        self._on_live = source.on_live
+        self._item_at = time.monotonic()
+        self._mirrored = dict(reader.positions)
+        self._read_before = dict(reader.positions)  # at the end of the previous epoch
+
+    def next_batch(self) -> list[tuple[str, list[Record]]]:
+        source = self._source
+        if not self._reader.ahead:
+            self._live()
+        if source.stop() or (source.until_end and not self._reader.ahead):
+            raise StopIteration
+        records = self._reader.read(source.batch_size, source.poll_s)
+        now = time.monotonic()
+        if not records and now - self._item_at < source.heartbeat_s:
+            return []
+        self._item_at = now
+        return [(source.key, records)]
+
+    def _live(self) -> None:
+        if self._on_live is not None:
+            self._on_live, live = None, self._on_live
+            live()
+
+    def next_awake(self) -> datetime:
+        """At once: `next_batch` waits by itself, and is woken by data, which Bytewax's pause would not be."""
+        return datetime.now(UTC)
+
+    def snapshot(self) -> None:
+        """Mirrors the previous epoch, whose writes the sinks have flushed; the state of a flow is not kept here."""
+        changed = {at: offset for at, offset in self._read_before.items() if self._mirrored[at] != offset}
+        self._reader.mirror(changed)
+        self._mirrored.update(changed)
+        self._read_before = dict(self._reader.positions)
+
+    def close(self) -> None:
+        self._reader.close()
+
+
+class KafkaSource(FixedPartitionedSource[tuple[str, list[Record]], None]):
+    """All records of some topics, as items `(key, list[Record])` in the order in which they arrived.
+
+    `positions` says where to start (asked at the start; a partition it leaves out starts at its first record).
+    An item comes at least every `heartbeat_s`, empty when nothing has arrived, so that the steps behind get their turn.
+    `stop` ends the source, `until_end` does when every partition has reached its end as of the start; `on_live` is
+    called once, when they have.
+    """
+
+    def __init__(
+        self, kafka: KafkaSettings, topics: list[str], *, group: str, key: str = "shard-0",
+        positions: Callable[[], Positions] | None = None, batch_size: int = 1000, heartbeat_s: float = 0.25,
+        stop: Callable[[], bool] = lambda: False, until_end: bool = False, on_live: Callable[[], None] | None = None,
+        poll_s: float = POLL_S,
+    ) -> None:  # fmt: skip
+        self.kafka = kafka
+        self.topics = list(dict.fromkeys(topics))
+        self.group = group
+        self.key = key
+        self.positions = positions
+        self.batch_size = batch_size
+        self.heartbeat_s = heartbeat_s
+        self.stop = stop
+        self.until_end = until_end
+        self.on_live = on_live
+        self.poll_s = poll_s
+
+    def list_parts(self) -> list[str]:
+        return ["log"]
+
+    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _KafkaPartition:  # noqa: ARG002 - Bytewax's signature
+        positions = self.positions() if self.positions is not None else {}
+        return _KafkaPartition(self, Reader(self.kafka, self.topics, self.group, positions))
+
+
+# --- without a flow ---------------------------------------------------------------------------------------------------
+
+
+def fetch_all(kafka: KafkaSettings, topics: list[str], positions: Positions | None = None) -> Iterator[Record]:
+    """Every record of some topics up to their ends as of now, in the order of each partition.
+
+    Raises: `DependencyError` where the broker stays silent, `FatalError` as `Reader`.
+    """
+    reader = Reader(kafka, topics, _NO_GROUP, positions or {})
+    try:
+        ends = dict(reader.ahead)
+        heard = time.monotonic()
+        while reader.ahead:
+            records = reader.read(10_000, 0.05)
+            if records:
+                heard = time.monotonic()
+            elif time.monotonic() - heard > SILENT_READ_S:
+                raise down(kafka, SILENT_READ_S, f"{len(reader.ahead)} partitions not read to their end")
+            yield from (record for record in records if record.offset < ends.get(record[:2], 0))
+    finally:
+        reader.close()
+
+
+class Offsets:
+    """Where topics end and how far groups have read; holds a connection, for repeated questions."""
+
+    def __init__(self, kafka: KafkaSettings, group: str, topics: list[str]) -> None:
+        self._kafka = kafka
+        self._consumer = Consumer(consumer_config(kafka, group) | {"error_cb": lambda error: None})
+        try:
+            self._parts = partitions(self._consumer, kafka, topics)
+        except BaseException:
+            self.close()
+            raise
+
+    def ends(self) -> Positions:
+        """The offset after the last record of each partition."""
+        bounds = _bounds(self._consumer, self._kafka, self._parts)
+        return {(part.topic, part.partition): end for part, (_, end) in zip(self._parts, bounds, strict=True)}
+
+    def committed(self) -> Positions:
+        """What the group has mirrored; partitions of which it never has are left out."""
+        try:
+            parts = self._consumer.committed(self._parts, timeout=START_S)
+        except KafkaException as error:
+            raise down(self._kafka, START_S, error.args[0].str()) from error
+        return {(part.topic, part.partition): part.offset for part in parts if part.offset >= 0}
+
+    def close(self) -> None:
+        self._consumer.close()
+
+
+def end_offsets(kafka: KafkaSettings, topics: list[str]) -> Positions:
+    """The offset after the last record of each partition of some topics, now."""
+    offsets = Offsets(kafka, _NO_GROUP, topics)
+    try:
+        return offsets.ends()
+    finally:
+        offsets.close()
+
+
+def committed(kafka: KafkaSettings, group: str, topics: list[str]) -> Positions:
+    """How far a group has read some topics; empty where there is no such group."""
+    offsets = Offsets(kafka, group, topics)
+    try:
+        return offsets.committed()
+    finally:
+        offsets.close()
