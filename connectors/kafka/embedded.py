@@ -212,8 +212,9 @@ def start_embedded(directory: Path, brokers: tuple[str, ...] = ("paper",)) -> Em
         if process.poll() is not None or time.monotonic() > deadline:
             process.kill()
             code = process.wait()
+            said = log_file.read_text(errors="replace")[-2000:]
             raise DependencyError(
-                f"the embedded broker did not come up (exit code {code}): {log_file.read_text(errors='replace')[-2000:]}",
+                f"the embedded broker did not come up (exit code {code}): {said}",
                 remedy=f"read {log_file}",
             )
         time.sleep(0.01)

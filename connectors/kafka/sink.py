@@ -113,10 +113,10 @@ class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
     def list_parts(self) -> list[str]:
         return ["log"]
 
-    def part_fn(self, item_key: str) -> int:  # noqa: ARG002 - there is one way to the log
+    def part_fn(self, item_key: str) -> int:
         return 0
 
-    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _KafkaSinkPartition:  # noqa: ARG002 - Bytewax's signature
+    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _KafkaSinkPartition:
         return _KafkaSinkPartition(
             Writer(self._kafka, linger_ms=self._linger_ms, delivery_timeout_s=self._delivery_timeout_s)
         )

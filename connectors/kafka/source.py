@@ -130,7 +130,7 @@ class Reader:
             offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in positions.items()]
             self._consumer.commit(offsets=offsets, asynchronous=True)
 
-    def _note_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:  # noqa: ARG002 - the signature is the library's
+    def _note_commit(self, error: KafkaError | None, offsets: list[TopicPartition]) -> None:
         if error is not None and not self._commit_failed:
             logger().warning("kafka.mirror_failed", reason=error.str(), meaning="lag tools show an old position")
         self._commit_failed = error is not None
@@ -234,7 +234,7 @@ class KafkaSource(FixedPartitionedSource[tuple[str, list[Record]], None]):
     def list_parts(self) -> list[str]:
         return ["log"]
 
-    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _KafkaPartition:  # noqa: ARG002 - Bytewax's signature
+    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _KafkaPartition:
         positions = self.positions() if self.positions is not None else {}
         return _KafkaPartition(self, Reader(self.kafka, self.topics, self.group, positions))
 
