@@ -96,8 +96,12 @@ class Supervisor:
 
     def check(self) -> None:
         """Raises: `ChildDied` for the first child that has ended without being stopped."""
+        self.check_but(None)
+
+    def check_but(self, one: Child | None) -> None:
+        """The same, without looking at one child that may end by itself."""
         for child in self.children:
-            if child.process is not None and child.process.poll() is not None:
+            if child is not one and child.process is not None and child.process.poll() is not None:
                 raise ChildDied(child.name, child.process.returncode, self.last_lines(child))
 
     def last_lines(self, child: Child, count: int = 15) -> str:

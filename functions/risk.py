@@ -7,6 +7,7 @@ Exits (orders that bring a position nearer to zero without crossing it) pass the
 kill switch, the session, lots and ticks, size, price or rate.
 """
 
+from collections.abc import Callable, Mapping
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -299,38 +300,48 @@ def _clock(ns_of_day: int) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-def explain(refusal: Any, limits: Any, instrument: Any) -> list[Reason]:
-    """Every rule that refused, with its limit and what was observed; rows of REFUSAL, LIMITS and INSTRUMENT."""
-    r, c = refusal, limits
-    opens, closes = int(r["opens"]), int(r["closes"])
-    position = int(r["exposed"]) + int(r["side"]) * int(r["quantity"])
-    deviation = abs(int(r["price"]) - int(r["last"])) // (int(r["last"]) // 10_000 + 1)
-    facts: dict[str, tuple[str, str]] = {
-        "kill_switch": ("off", "killed"),
-        "mode": ("armed", "not armed"),
-        "session": (f"{_clock(opens)}-{_clock(closes)}" if closes else "closed", _clock(int(r["now_of_day"]))),
-        "instrument": ("tradable", "not tradable"),
-        "lot_multiple": (str(instrument["lot"]), str(r["quantity"])),
-        "tick_multiple": (
-            rupees(int(instrument["tick_size"])), f"limit {rupees(int(r['limit']))} trigger {rupees(int(r['trigger']))}",
-        ),
-        "max_quantity": (str(c["max_quantity"]), str(r["quantity"])),
-        "max_order_value": (rupees(int(c["max_order_value"])), rupees(int(r["value"]))),
-        "price_deviation": (f"{c['max_price_deviation_bps']} bps", f"{deviation} bps"),
-        "stale_price": (f"{c['max_price_age'] // 1_000_000} ms", f"{r['age'] // 1_000_000} ms"),
-        "position_limit": (str(c["max_position"]), str(position)),
-        "gross_exposure": (rupees(int(c["max_gross_exposure"])), rupees(int(r["exposure"]))),
-        "cash": (rupees(int(r["equity"])), rupees(int(r["needed"]))),
-        "orders_per_second": (str(c["max_orders_per_second"]), str(r["second_orders"])),
-        "orders_per_day": (str(c["max_orders_per_day"]), str(r["day_orders"])),
-        "duplicate_signal": (f"{c['duplicate_window'] // 1_000_000} ms", f"{r['since_signal'] // 1_000_000} ms"),
-        "daily_loss": (rupees(int(c["max_daily_loss"])), rupees(int(r["loss"]))),
-        "drawdown": (rupees(int(c["max_drawdown"])), rupees(int(r["drawdown"]))),
-        "max_open_orders": (str(c["max_open_orders"]), str(r["working"])),
-        "no_price": ("a price", "none yet"),
-    }  # fmt: skip
-    mask = int(r["mask"])
-    return [Reason(rule, *facts[rule]) for rule in RULES if mask & BIT[rule]]
+Words = Callable[[Any, Any, Any], tuple[str, str]]
+
+_WORDS: Final[dict[str, Words]] = {  # of a refusal, the account's limits and the instrument: (limit, observed)
+    "kill_switch": lambda r, c, i: ("off", "killed"),
+    "mode": lambda r, c, i: ("armed", "not armed"),
+    "session": lambda r, c, i: (
+        f"{_clock(r['opens'])}-{_clock(r['closes'])}" if r["closes"] else "closed", _clock(r["now_of_day"]),
+    ),
+    "instrument": lambda r, c, i: ("tradable", "not tradable"),
+    "lot_multiple": lambda r, c, i: (str(i["lot"]), str(r["quantity"])),
+    "tick_multiple": lambda r, c, i: (
+        rupees(int(i["tick_size"])), f"limit {rupees(r['limit'])} trigger {rupees(r['trigger'])}",
+    ),
+    "max_quantity": lambda r, c, i: (str(c["max_quantity"]), str(r["quantity"])),
+    "max_order_value": lambda r, c, i: (rupees(int(c["max_order_value"])), rupees(r["value"])),
+    "price_deviation": lambda r, c, i: (
+        f"{c['max_price_deviation_bps']} bps", f"{abs(r['price'] - r['last']) // (r['last'] // 10_000 + 1)} bps",
+    ),
+    "stale_price": lambda r, c, i: (f"{c['max_price_age'] // 1_000_000} ms", f"{r['age'] // 1_000_000} ms"),
+    "position_limit": lambda r, c, i: (str(c["max_position"]), str(r["exposed"] + r["side"] * r["quantity"])),
+    "gross_exposure": lambda r, c, i: (rupees(int(c["max_gross_exposure"])), rupees(r["exposure"])),
+    "cash": lambda r, c, i: (rupees(r["equity"]), rupees(r["needed"])),
+    "orders_per_second": lambda r, c, i: (str(c["max_orders_per_second"]), str(r["second_orders"])),
+    "orders_per_day": lambda r, c, i: (str(c["max_orders_per_day"]), str(r["day_orders"])),
+    "duplicate_signal": lambda r, c, i: (
+        f"{c['duplicate_window'] // 1_000_000} ms", f"{r['since_signal'] // 1_000_000} ms",
+    ),
+    "daily_loss": lambda r, c, i: (rupees(int(c["max_daily_loss"])), rupees(r["loss"])),
+    "drawdown": lambda r, c, i: (rupees(int(c["max_drawdown"])), rupees(r["drawdown"])),
+    "max_open_orders": lambda r, c, i: (str(c["max_open_orders"]), str(r["working"])),
+    "no_price": lambda r, c, i: ("a price", "none yet"),
+}  # fmt: skip
+assert tuple(_WORDS) == RULES
+
+
+def explain(refusal: Mapping[str, int], limits: Any, instrument: Any) -> list[Reason]:
+    """Every rule that refused, with its limit and what was observed.
+
+    `refusal` maps the fields of REFUSAL to plain ints; `limits` and `instrument` are rows of LIMITS and INSTRUMENT.
+    """
+    mask = refusal["mask"]
+    return [Reason(rule, *_WORDS[rule](refusal, limits, instrument)) for rule in RULES if mask & BIT[rule]]
 
 
 def rules_of(mask: int) -> list[str]:

@@ -1,0 +1,327 @@
+"""The demo: the whole pipeline on one machine with embedded parts, supervised.
+
+    broker, redis ─► config, pipeline, cache, archive, api ─► feed
+
+Everything is a process of its own. At the end the feed stops first, then each flow once it has read all that the one
+before it wrote; so nothing is cut off, and the log, the lake and the API must hold the same counts. If they do not, the
+demo says so and fails.
+"""
+
+import fcntl
+import json
+import shutil
+import socket
+import sys
+import time
+import urllib.request
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+from connectors.database.seed import demo_seed
+from connectors.database.store import ConfigStore
+from connectors.errors import ConfigError, DependencyError, PipelineError
+from connectors.kafka.source import KafkaSource, Offsets, end_offsets
+from connectors.redis import redis_server_command
+from connectors.settings import KafkaSettings, Settings, load
+from dataflows.process import stop_on_signals, stopping
+from deploy.display import Display
+from deploy.supervisor import Child, Supervisor
+from deploy.tally import Tally
+from functions.events import StrategyConfig
+from functions.topics import MARKET_CLOCK, MARKET_TICKS, Topic, all_topics, outputs
+from strategies.registry import configure
+
+BROKER: Final = "paper"
+DRAIN_S: Final = 60.0
+REFRESH_S: Final = 0.5
+
+
+@dataclass(frozen=True)
+class DemoOptions:
+    """What the command line asks for."""
+
+    seconds: float | None = None
+    speed: float = 30.0
+    seed: int = 1
+    strategies: tuple[str, ...] = ()
+    port: int = 8000
+    json: bool = False
+
+
+@dataclass
+class Run:
+    """One demo while it runs."""
+
+    options: DemoOptions
+    directory: Path
+    supervisor: Supervisor
+    tally: Tally = field(default_factory=lambda: Tally(BROKER))
+    kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    environment: dict[str, str] = field(default_factory=dict)
+    began: float = field(default_factory=time.monotonic)
+    first_fill_s: float | None = None
+    trading_began: float = 0.0
+
+
+# --- refusals before anything starts ----------------------------------------------------------------------------------
+
+
+@contextmanager
+def _only_demo(directory: Path) -> Iterator[None]:
+    """One demo a data directory. Raises: `ConfigError` while another holds it."""
+    directory.mkdir(parents=True, exist_ok=True)
+    with (directory / "demo.lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise ConfigError(
+                f"another demo is running in {directory}", remedy="stop it, or set PANDA_DATA_DIR to another directory"
+            ) from None
+        yield
+
+
+def _refuse_busy_port(port: int) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError as error:
+            raise ConfigError(
+                f"port {port} on 127.0.0.1 is in use", remedy="stop what listens there, or panda demo --port N"
+            ) from error
+
+
+def _fresh(directory: Path) -> None:
+    """The last demo's data goes: its offsets mean nothing to a new in-memory broker."""
+    if directory.exists():
+        shutil.rmtree(directory)
+    directory.mkdir(parents=True)
+
+
+# --- the children -----------------------------------------------------------------------------------------------------
+
+
+def _panda(*arguments: str) -> list[str]:
+    return [sys.executable, "-m", "cli", *arguments]
+
+
+def _start_services(run: Run) -> None:
+    port_file, sock = run.directory / "broker.address", run.directory / "redis.sock"
+    broker = Child(
+        "broker",
+        [sys.executable, "-m", "connectors.kafka.embedded", "--port-file", str(port_file), "--brokers", BROKER],
+        is_live=port_file.exists,
+    )  # fmt: skip
+    redis = Child("redis", redis_server_command(sock), is_live=sock.exists)
+    for child in (broker, redis):
+        run.supervisor.start(child)
+    run.supervisor.wait_until_live(broker, redis)
+    run.kafka = KafkaSettings(bootstrap=port_file.read_text().strip(), embedded=True)
+    run.environment = {
+        "PANDA_DATA_DIR": str(run.directory),
+        "PANDA_KAFKA__BOOTSTRAP": run.kafka.bootstrap,
+        "PANDA_KAFKA__EMBEDDED": "true",
+        "PANDA_REDIS__URL": f"unix://{sock}",
+        "PANDA_DATABASE__URL": f"sqlite:///{run.directory / 'config.sqlite'}",
+        "PANDA_LAKE__PATH": str(run.directory / "lake"),
+        "PANDA_API__PORT": str(run.options.port),
+        "ACTIVE_BROKERS": BROKER,
+        "OPENBLAS_NUM_THREADS": "1",
+    }
+
+
+def _configured(extra: Sequence[str]) -> tuple[list[Any], list[Any], list[StrategyConfig]]:
+    """The demo's configuration, with strategies of the user's own over all shares."""
+    instruments, accounts, strategies = demo_seed()
+    tokens = [i.instrument_token for i in instruments if i.kind == "EQ"]
+    for implementation in extra:
+        configure(implementation, {})  # refused here, before anything starts
+        name = "".join(c if c.isalnum() else "_" for c in implementation.rpartition(":")[2]).lower()
+        strategies.append(StrategyConfig(name, implementation, {}, tokens, [a.account for a in accounts]))
+    return instruments, accounts, strategies
+
+
+def _start_flows(run: Run) -> dict[str, Child]:
+    children = {
+        name: Child(name, _panda("run", name), run.environment) for name in ("config", "pipeline", "cache", "archive", "api")
+    }
+    for child in children.values():
+        run.supervisor.start(child)
+    run.supervisor.wait_until_live(*children.values())
+    feed = Child(
+        "feed", _panda("feed", "--source", "sim", "--speed", str(run.options.speed), "--seed", str(run.options.seed)),
+        run.environment,
+    )  # fmt: skip
+    children["feed"] = feed
+    run.supervisor.start(feed)
+    run.supervisor.wait_until_live(feed)
+    return children
+
+
+# --- while it runs ----------------------------------------------------------------------------------------------------
+
+
+class _Tail:
+    """Reads the output topics as they grow, into the tally."""
+
+    def __init__(self, run: Run) -> None:
+        self._run = run
+        self.topics = [t for t in all_topics((BROKER,)) if t not in (MARKET_TICKS, MARKET_CLOCK)]
+        source = KafkaSource(run.kafka, [t.name for t in self.topics], group="demo-display")
+        self._part = source.build_part("tail", "", None)
+
+    def read(self) -> int:
+        """Takes what is there; returns how many records."""
+        taken = 0
+        for _, records in self._part.next_batch():
+            for record in records:
+                self._run.tally.add(record)
+            taken += len(records)
+        if self._run.first_fill_s is None and any(s.fills for s in self._run.tally.strategies.values()):
+            self._run.first_fill_s = round(time.monotonic() - self._run.began, 2)
+        return taken
+
+    def close(self) -> None:
+        self._part.close()
+
+
+def _watch(run: Run, tail: _Tail, feed: Child, display: Display) -> None:
+    """Until the seconds are over, Ctrl-C, or the simulated day ends."""
+    offsets = Offsets(run.kafka, "demo-display", [MARKET_TICKS.name])
+    shown = 0.0
+    try:
+        while not stopping():
+            tail.read()
+            run.supervisor.check_but(feed)
+            now = time.monotonic()
+            if run.options.seconds is not None and now - run.trading_began >= run.options.seconds:
+                return
+            if feed.process is not None and feed.process.poll() is not None:
+                return
+            if now - shown >= REFRESH_S:
+                shown = now
+                ticks = sum(offsets.ends().values())
+                display.show(now - run.trading_began, ticks, run.tally, run.first_fill_s)
+    finally:
+        offsets.close()
+
+
+# --- the end ----------------------------------------------------------------------------------------------------------
+
+
+def _await(what: str, reached: Any, run: Run) -> None:
+    deadline = time.monotonic() + DRAIN_S
+    while not reached():
+        run.supervisor.check()
+        if time.monotonic() > deadline:
+            raise DependencyError(f"{what} has not caught up within {DRAIN_S:g} s")
+        time.sleep(0.05)
+
+
+def _caught_up(run: Run, group: str, topics: list[Topic]) -> bool:
+    offsets = Offsets(run.kafka, group, [t.name for t in topics])
+    try:
+        ends, done = offsets.ends(), offsets.committed()
+    finally:
+        offsets.close()
+    return all(done.get(at, 0) >= end for at, end in ends.items())
+
+
+def _wind_down(run: Run, children: dict[str, Child], tail: _Tail) -> None:
+    """Stops each flow after it has read what the one before it wrote."""
+    stop = run.supervisor.stop
+    _must_be_clean("feed", stop(children["feed"]))
+    _await("the pipeline", lambda: _caught_up(run, f"pipeline-{BROKER}-0", [MARKET_TICKS, MARKET_CLOCK]), run)
+    _must_be_clean("pipeline", stop(children["pipeline"]))
+    _must_be_clean("config", stop(children["config"]))
+    _await("the cache", lambda: _caught_up(run, f"cache-{BROKER}", list(outputs(BROKER)[:-1])), run)
+    _await("the archive", lambda: _caught_up(run, "archive", [MARKET_TICKS, *outputs(BROKER)]), run)
+    _must_be_clean("cache", stop(children["cache"]))
+    _must_be_clean("archive", stop(children["archive"]))
+    while tail.read():
+        pass
+
+
+def _must_be_clean(name: str, code: int) -> None:
+    if code != 0:
+        raise DependencyError(f"{name} ended with exit code {code} when asked to stop", remedy="read its log")
+
+
+def _log_counts(run: Run, tail: _Tail) -> dict[str, int]:
+    """Records of every topic, as the log itself says."""
+    names = [MARKET_TICKS.name, MARKET_CLOCK.name, *(t.name for t in tail.topics)]
+    counts = dict.fromkeys(names, 0)
+    for (topic, _), end in end_offsets(run.kafka, names).items():
+        counts[topic] += end
+    return counts
+
+
+def _verify(run: Run, counts: dict[str, int]) -> None:
+    """The lake, the API and what was read while it ran must agree with the log."""
+    from analytics.queries import connect
+    from analytics.queries import counts as lake_counts
+
+    lake = lake_counts(connect(run.environment["PANDA_LAKE__PATH"]))
+    with urllib.request.urlopen(f"http://127.0.0.1:{run.options.port}/api/v1/counts", timeout=10) as answer:
+        rest: dict[str, int] = json.load(answer)["items"]
+    wrong = []
+    for topic in (MARKET_TICKS, *outputs(BROKER)):
+        expected = counts[topic.name]
+        seen = {"lake": lake.get(topic.name, 0)}
+        if topic is not MARKET_TICKS:
+            seen |= {"rest": rest.get(topic.name, 0), "read": run.tally.counts.get(topic.name, 0)}
+        wrong += [f"{topic.name}: {where} {n}, log {expected}" for where, n in seen.items() if n != expected]
+    if wrong:
+        raise PipelineError("counts differ: " + "; ".join(wrong), remedy=f"keep {run.directory} and report it")
+
+
+def run(options: DemoOptions) -> None:
+    """The command. Raises: `PipelineError` with what went wrong; all children are then stopped."""
+    settings: Settings = load()
+    stop_on_signals()
+    data = settings.data_dir.resolve()
+    configured = _configured(options.strategies)
+    with _only_demo(data):
+        _refuse_busy_port(options.port)
+        directory = data / "demo"
+        _fresh(directory)
+        running = Run(options, directory, Supervisor(directory / "logs"))
+        display = Display(live=not options.json, port=options.port)
+        try:
+            _start_services(running)
+            store = ConfigStore(f"sqlite:///{directory / 'config.sqlite'}")
+            store.upgrade()
+            store.seed(*configured)
+            store.close()
+            _trade(running, display)
+        finally:
+            display.close()
+            with suppress(KeyboardInterrupt):
+                running.supervisor.stop_all()
+
+
+def _trade(running: Run, display: Display) -> None:
+    display.note("starting")
+    children = _start_flows(running)
+    running.trading_began = time.monotonic()
+    tail = _Tail(running)
+    try:
+        _watch(running, tail, children["feed"], display)
+        seconds = round(time.monotonic() - running.trading_began, 1)
+        display.note("stopping")
+        _wind_down(running, children, tail)
+        counts = _log_counts(running, tail)
+        _verify(running, counts)
+    finally:
+        tail.close()
+    summary = {
+        "counts": counts, "strategies": running.tally.as_json(), "first_fill_s": running.first_fill_s, "seconds": seconds,
+    }  # fmt: skip
+    display.close()
+    if running.options.json:
+        print(json.dumps(summary), flush=True)  # noqa: T201 - the promised last line
+    else:
+        display.summary(summary, running.directory)
