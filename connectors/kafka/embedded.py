@@ -10,11 +10,13 @@ import argparse
 import ctypes
 import os
 import signal
+import socket
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -49,9 +51,30 @@ class Cluster:
             )
         # A group of one need not wait three seconds for a second member.
         self._library.rd_kafka_mock_group_initial_rebalance_delay_ms(self._cluster, 0)
-        for topic in topics:
-            self.create(topic.name, topic.partitions)
         self.bootstrap: str = self._library.rd_kafka_mock_cluster_bootstraps(self._cluster).decode()
+        with self._woken():
+            for topic in topics:
+                self.create(topic.name, topic.partitions)
+
+    @contextmanager
+    def _woken(self) -> Iterator[None]:
+        """The broker's thread now and then misses the call that an order has come, and sleeps on for a second; a
+        connection wakes it."""
+        done = threading.Event()
+        host, _, port = self.bootstrap.rpartition(":")
+
+        def call() -> None:
+            while not done.wait(0.02):
+                with suppress(OSError):  # the broker is closing
+                    socket.create_connection((host, int(port)), timeout=1).close()
+
+        caller = threading.Thread(target=call, daemon=True)
+        caller.start()
+        try:
+            yield
+        finally:
+            done.set()
+            caller.join()
 
     def create(self, topic: str, partitions: int) -> None:
         """A topic, before anybody asks for it: asking creates it too, with four partitions."""
@@ -62,18 +85,23 @@ class Cluster:
     def refuse(self, request: int, errors: Sequence[int]) -> None:
         """The next requests of this kind (0: produce, 1: fetch) are answered with these errors, one each."""
         codes = (ctypes.c_int * len(errors))(*errors)
-        self._library.rd_kafka_mock_push_request_errors_array(self._cluster, request, len(errors), codes)
+        with self._woken():
+            self._library.rd_kafka_mock_push_request_errors_array(self._cluster, request, len(errors), codes)
 
     def forget(self, topic: str, partition: int, before: int) -> None:
         """Retention: the partition no longer holds what lies before this offset."""
-        error = self._library.rd_kafka_mock_partition_delete_records(self._cluster, topic.encode(), partition, before)
+        with self._woken():
+            error = self._library.rd_kafka_mock_partition_delete_records(
+                self._cluster, topic.encode(), partition, before
+            )
         if error:
             raise DependencyError(f"the embedded broker kept {topic} [{partition}]: error {error}")
 
     def close(self) -> None:
         """Ends the broker and drops what it holds."""
         if self._cluster:
-            self._library.rd_kafka_mock_cluster_destroy(self._cluster)
+            with self._woken():
+                self._library.rd_kafka_mock_cluster_destroy(self._cluster)
             self._library.rd_kafka_destroy(self._host)
             self._cluster = self._host = None
 
@@ -121,14 +149,15 @@ def serve(port_file: Path, topics: Iterable[Topic], *, until_stdin_ends: bool = 
 
     Raises: `ConfigError` where the file cannot be written.
     """
-    # Blocked before any thread exists: all threads of the library inherit it, only `sigwait` sees a signal.
-    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGTERM, signal.SIGINT})
+    ended = threading.Event()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: ended.set())
     cluster = Cluster(topics)
     try:
         _publish(port_file, cluster.bootstrap)
         if until_stdin_ends:
-            threading.Thread(target=_end_with_stdin, daemon=True).start()
-        signal.sigwait({signal.SIGTERM, signal.SIGINT})
+            threading.Thread(target=_set_when_stdin_ends, args=(ended,), daemon=True).start()
+        ended.wait()
         port_file.unlink(missing_ok=True)
     finally:
         cluster.close()
@@ -147,11 +176,11 @@ def _publish(port_file: Path, bootstrap: str) -> None:
         ) from error
 
 
-def _end_with_stdin() -> None:
+def _set_when_stdin_ends(ended: threading.Event) -> None:
     """The starter holds the other end of standard input; however it goes, the kernel closes it."""
     while os.read(0, 4096):
         pass
-    os.kill(os.getpid(), signal.SIGTERM)
+    ended.set()
 
 
 @dataclass
