@@ -102,7 +102,7 @@ def execute(options: BacktestOptions) -> backtest.Outcome:
         name = options.strategy.rpartition(":")[2].lower()
         strategy = StrategyConfig(name, options.strategy, parameters, tokens, [ACCOUNT])
         _refuse_uncovered(recording.ticks, options.charges)
-        return backtest.run(recording.ticks, recording.instruments, account, strategy, levels=recording.depth)
+        return backtest.run(recording.ticks, recording.instruments, account, [strategy], levels=recording.depth)
     except StrategyError as error:
         raise ConfigError(str(error), remedy="panda strategies list") from error
 
@@ -139,7 +139,7 @@ def compile_ahead(*, as_json: bool) -> None:
     for name in built_ins():
         for tokens in ([1, 2], [2]):  # one takes every instrument, one is routed
             strategy = StrategyConfig(name, name, {}, tokens, [ACCOUNT])
-            backtest.run(ticks, instruments, account, strategy, levels=NO_DEPTH)
+            backtest.run(ticks, instruments, account, [strategy], levels=NO_DEPTH)
     seconds = round(time.perf_counter() - began, 2)
     if as_json:
         as_line({"seconds": seconds})

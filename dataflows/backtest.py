@@ -77,16 +77,16 @@ class Outcome:
 
 
 def run(
-    ticks: Rows, instruments: list[InstrumentConfig], account: AccountConfig, strategy: StrategyConfig, *,
+    ticks: Rows, instruments: list[InstrumentConfig], account: AccountConfig, strategies: list[StrategyConfig], *,
     levels: Rows = NO_DEPTH, batch: int = BATCH, on_events: Callable[[list[Publication]], None] | None = None,
 ) -> Outcome:  # fmt: skip
-    """Runs one strategy over TICK rows in event-time order.
+    """Runs strategies of one account over TICK rows in event-time order.
 
     `levels` are the DEPTH rows of the ticks, or none. With `on_events` every decided event is made, as on the topics.
     Raises: `ValueError` (`StrategyError`) where the configuration cannot run.
     """
-    shard = Shard(instruments, [account], [strategy])
-    roster = Roster(instruments, [strategy])
+    shard = Shard(instruments, [account], strategies)
+    roster = Roster(instruments, strategies)
     publisher = Publisher(shard, account.broker) if on_events else None
     name_tick = _tick_names(ticks, shard.tokens) if on_events else None
     outcome = Outcome(shard, ticks=len(ticks))

@@ -355,8 +355,14 @@ def newest_snapshot(settings: Settings, key: str) -> bytes | None:
     return newest
 
 
-def live(settings: Settings, *, broker: str = "paper", shard: int = 0, stop: Callable[[], bool] = stopping) -> Dataflow:
-    """The flow on the broker of these settings, going on where its last snapshot ends."""
+def live(
+    settings: Settings, *, broker: str = "paper", shard: int = 0, stop: Callable[[], bool] = stopping,
+    until_end: bool = False,
+) -> Dataflow:  # fmt: skip
+    """The flow on the broker of these settings, going on where its last snapshot ends.
+
+    With `until_end` it ends where the log ended at the start, holding nothing back.
+    """
     key = f"{broker}-{shard}"
     made = parts(read_configuration(settings, broker), broker, key)
     blob = newest_snapshot(settings, key)
@@ -369,10 +375,10 @@ def live(settings: Settings, *, broker: str = "paper", shard: int = 0, stop: Cal
         }  # fmt: skip
     raw = KafkaSource(
         settings.kafka, input_topics(broker), group=f"pipeline-{key}", key=key, positions=lambda: made.positions, stop=stop,
-        on_live=ready,
+        until_end=until_end, on_live=ready,
     )  # fmt: skip
     inputs = FeedSource(
-        raw, made.index_of, key, positions=made.positions, session=made.session, following=made.following
+        raw, made.index_of, key, positions=made.positions, session=made.session, following=made.following, drain=until_end
     )  # fmt: skip
     return build(inputs, DecisionSink(settings.kafka), made.gate, made.signals, made.account, made.publish)
 

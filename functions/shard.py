@@ -24,7 +24,7 @@ from functions.portfolio import ACCOUNT, BOOK, CLEAN, FILL, SNAPSHOT, SUBSCRIPTI
 from functions.risk import LIMITS, REFUSAL, limits_row
 from functions.signals import NO_SIGNALS
 from functions.sizing import METHODS
-from functions.ticks import NO_DEPTH, Rows
+from functions.ticks import NO_DEPTH, NO_TICKS, Rows
 
 STATE_VERSION: Final = 1
 OUTPUTS: Final = (ORDER_EVENT, FILL, REFUSAL, SNAPSHOT, ALERT)
@@ -89,6 +89,7 @@ class Shard:
         self._configure()
         self._clear(buffer)
         self._bind()
+        fold.step(*self._arguments(NO_TICKS, NO_SIGNALS, NO_DEPTH, 1))  # compiles: the first tick shall not wait
 
     def _configure(self) -> None:
         """What the kernels only read."""
@@ -170,7 +171,7 @@ class Shard:
         if not len(ticks):
             return NO_DECISIONS
         burst = self._make_room(int(signals["nth"].max()) + 1) if len(signals) else 1
-        arguments = (*self._state, FIRST_DAY, burst, records(ticks), records(depth), records(signals), *self._out)
+        arguments = self._arguments(ticks, signals, depth, burst)
         if not fold.step(*arguments):
             return self._take()
         parts = [self._take()]
@@ -179,6 +180,9 @@ class Shard:
             more = fold.step(*arguments)
             parts.append(self._take())
         return Decisions(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
+
+    def _arguments(self, ticks: Rows, signals: Rows, depth: Rows, burst: int) -> tuple[Any, ...]:
+        return (*self._state, FIRST_DAY, burst, records(ticks), records(depth), records(signals), *self._out)
 
     def _make_room(self, burst: int) -> int:
         """Outputs that hold what one row may lead to, when one strategy has `burst` signals for it."""

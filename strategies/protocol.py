@@ -29,7 +29,7 @@ from functions.events import InstrumentConfig
 from functions.kernel import CACHE, COMPILED, fingerprint, records
 from functions.orders import KINDS, PRODUCTS
 from functions.signals import DEFAULT_PRODUCT, NO_SIGNALS, SIGNAL
-from functions.ticks import TICK, Rows
+from functions.ticks import NO_TICKS, TICK, Rows
 
 Value = int | float | bool | str
 
@@ -198,7 +198,13 @@ class _Compiled:
         self._out = np.empty(256, SIGNAL)
 
     def start(self, instruments: Sequence[InstrumentConfig]) -> Rows:
-        return np.zeros(len(instruments), self._state)
+        """Compiles as well, so that the first tick does not wait, and a function that cannot be is refused here."""
+        state = np.zeros(len(instruments), self._state)
+        try:
+            self.on_batch(state, NO_TICKS)
+        except StrategyFailed as error:
+            raise StrategyError(f"{self.author.__name__} cannot be compiled: {error}") from error
+        return state
 
     def on_batch(self, state: Rows, ticks: Rows) -> Rows:
         if len(ticks) > len(self._out):

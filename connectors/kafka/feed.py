@@ -27,7 +27,8 @@ from functions.topics import MARKET_CLOCK, MARKET_TICKS
 
 Positions = dict[tuple[str, int], int]
 
-GAP_S: Final = 2.0  # a number that has not come after this long is given up
+GAP_S: Final = 2.0  # a number that has not come after this long is given up,
+GAP_POLLS: Final = 200  # and after so many looks: a process that was itself held up has not looked
 MAX_HELD: Final = 500_000
 
 
@@ -132,6 +133,7 @@ class _FeedPartition(StatefulSourcePartition[Any, None]):
         self._marked = feed.now()
         self._gap_since = feed.now()
         self._gap_at = (-1, -1)
+        self._gap_polls = 0
         self._ended = False
 
     def next_batch(self) -> Iterable[tuple[str, Received]]:
@@ -191,9 +193,11 @@ class _FeedPartition(StatefulSourcePartition[Any, None]):
         now = self._feed.now()
         due = (self._reorder.session, self._reorder.following)
         if not self._reorder.held or due != self._gap_at:
-            self._gap_since, self._gap_at = now, due
+            self._gap_since, self._gap_at, self._gap_polls = now, due, 0
             return
-        if now - self._gap_since < self._feed.gap_s and self._reorder.held < MAX_HELD:
+        self._gap_polls += 1
+        waited = now - self._gap_since >= self._feed.gap_s and self._gap_polls >= GAP_POLLS
+        if not waited and self._reorder.held < MAX_HELD:
             return
         logger().warning(
             "feed.gap_given_up", session=self._reorder.session, sequence=self._reorder.following, held=self._reorder.held
