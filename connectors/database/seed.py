@@ -28,8 +28,8 @@ def demo_instruments() -> list[InstrumentConfig]:
 def demo_accounts() -> list[AccountConfig]:
     """One paper account of ten lakh rupees, with room for a handful of positions."""
     limits = RiskLimits(
-        max_quantity=500, max_order_value="60000", max_position=60, max_gross_exposure="400000",
-        max_orders_per_second=4, duplicate_window_ms=2_000, max_daily_loss="20000", max_open_orders=8,
+        max_quantity=500, max_order_value="60000", max_position=45, max_gross_exposure="450000",
+        max_orders_per_second=4, duplicate_window_ms=3_000, max_daily_loss="20000", max_open_orders=8,
     )  # fmt: skip
     return [AccountConfig("paper-1", "paper", capital="1000000", limits=limits, venue=PaperVenue(slippage_bps="1"))]
 
