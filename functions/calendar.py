@@ -11,7 +11,7 @@ lacks every session on a weekend, and has the days of Diwali that fall on a week
 """
 
 import datetime as dt
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
 import numpy.typing as npt
@@ -88,7 +88,7 @@ def _sessions() -> npt.NDArray[np.int64]:
 SESSIONS: Final = _sessions()
 
 
-def day_of(time_ns: int) -> int:
+def day_of(time_ns: Any) -> Any:
     """The day in India of an instant, counted from 1970-01-01; plain arithmetic, for scalars, arrays and kernels.
 
     >>> day_of(1_763_697_600_000_000_000), day_of(1_763_663_399_999_999_999)  # 09:30 and a moment before midnight
@@ -154,6 +154,17 @@ def session(date: dt.date, session_class: int) -> tuple[int, int] | None:
     """
     opens, closes = _row(date)[session_class].tolist()
     return (midnight(date) + opens, midnight(date) + closes) if closes else None
+
+
+def session_class(kind: str, closing_auction: bool) -> int:
+    """Which class an instrument trades in, from its kind (EQ, INDEX, FUT, CE, PE).
+
+    >>> session_class("FUT", False) == DERIVATIVES, session_class("EQ", True) == CASH_WITH_AUCTION
+    (True, True)
+    """
+    if kind in ("FUT", "CE", "PE"):
+        return int(DERIVATIVES)
+    return int(CASH_WITH_AUCTION) if closing_auction else int(CASH)
 
 
 def last_close(day: int) -> int | None:

@@ -17,7 +17,7 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from functions.calendar import CASH, CASH_WITH_AUCTION, DERIVATIVES, SECOND, session
+from functions.calendar import SECOND, session, session_class
 from functions.events import InstrumentConfig, micro
 from functions.ticks import DEPTH, LEVELS, NO_DEPTH, NO_TICKS, TICK, UNKNOWN, Rows
 
@@ -153,8 +153,8 @@ class Path:
 
 def path(market: Market, date: dt.date, seed: int) -> Path:
     """The day's path. Raises: `ValueError` where the exchange is closed or the calendar does not cover the day."""
-    hours = {c: session(date, int(c)) for c in (CASH, CASH_WITH_AUCTION, DERIVATIVES)}
-    opened = [(opens, closes) for opens, closes in (h for h in hours.values() if h is not None)]
+    hours = [session(date, c) for c in range(3)]
+    opened = [(opens, closes) for opens, closes in (h for h in hours if h is not None)]
     if not opened:
         raise ValueError(f"the exchange is closed on {date}: there is no session to simulate")
     opens, closes = opened[0][0], max(close for _, close in opened)
@@ -166,7 +166,7 @@ def path(market: Market, date: dt.date, seed: int) -> Path:
     logs = _shares(market, rng, volatility, activity)
     rates = np.array([i.ticks_per_second for i in market.instruments]) * (activity * REGIME_ACTIVITY[regimes])[:, None]
     for n, instrument in enumerate(market.instruments):
-        hours_of = hours[_session_class(instrument.config)]
+        hours_of = hours[session_class(instrument.config.kind, instrument.config.closing_auction)]
         rates[((hours_of[1] - opens) // SECOND if hours_of else 0) :, n] = 0.0
     pinned = np.zeros((seconds, len(market.instruments)), np.int8)
     _one_circuit_and_one_halt(market, rng, logs, rates, pinned)
@@ -181,12 +181,6 @@ def path(market: Market, date: dt.date, seed: int) -> Path:
 def tick_sizes(market: Market) -> Integers:
     """Of each instrument, in micro-rupees; of an index what it is printed to."""
     return np.array([micro(i.config.tick_size) or _INDEX_TICK for i in market.instruments], np.int64)
-
-
-def _session_class(config: InstrumentConfig) -> np.int64:
-    if config.kind in ("FUT", "CE", "PE"):
-        return DERIVATIVES
-    return CASH_WITH_AUCTION if config.closing_auction else CASH
 
 
 def _regimes(rng: np.random.Generator, seconds: int) -> npt.NDArray[np.int8]:
