@@ -46,7 +46,9 @@ def _value(name: str, text: str, parameter: Parameter | None) -> Value:
             return {"true": True, "false": False}[text.lower()]
         return wanted(text)
     except (ValueError, KeyError) as error:
-        raise ConfigError(f"parameter {name} takes {wanted.__name__}, was {text!r}", remedy=f"--param {name}=…") from error
+        raise ConfigError(
+            f"parameter {name} takes {wanted.__name__}, was {text!r}", remedy=f"--param {name}=…"
+        ) from error
 
 
 def _parameters(options: BacktestOptions) -> dict[str, Value]:

@@ -50,7 +50,9 @@ def feed(
     data: Annotated[list[Path] | None, typer.Option(help="Recorded files or folders, with --source file.")] = None,
     speed: Annotated[float, typer.Option(help="Market seconds per second; 0 = as fast as possible.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the simulated day.")] = 1,
-    date: Annotated[str | None, typer.Option(help="Day to simulate, YYYY-MM-DD; the last trading day if not given.")] = None,
+    date: Annotated[
+        str | None, typer.Option(help="Day to simulate, YYYY-MM-DD; the last trading day if not given.")
+    ] = None,
     bad_tick_rate: Annotated[float, typer.Option(help="Share of simulated ticks that are bad.")] = 0.001,
     seconds: Annotated[float | None, typer.Option(help="End after so many seconds.")] = None,
 ) -> None:
@@ -83,8 +85,12 @@ def backtest(
 
 @app.command()
 def sql(
-    query: Annotated[str, typer.Argument(help="SELECT over ticks, signals, orders, fills, pnl, rejections, dead_letters.")],
-    lake: Annotated[Path | None, typer.Option(help="Another lake than the settings name; the last demo's is found.")] = None,
+    query: Annotated[
+        str, typer.Argument(help="SELECT over ticks, signals, orders, fills, pnl, rejections, dead_letters.")
+    ],
+    lake: Annotated[
+        Path | None, typer.Option(help="Another lake than the settings name; the last demo's is found.")
+    ] = None,
     json: Json = False,
 ) -> None:
     """A query over the archive."""

@@ -23,25 +23,25 @@ def _cache(settings: Settings, broker: str) -> None:
     process.run(cache.live(settings, broker=broker))
 
 
-def _archive(settings: Settings, broker: str) -> None:  # noqa: ARG001 - the archive holds all brokers
+def _archive(settings: Settings, broker: str) -> None:
     from dataflows import archive
 
     process.run(archive.live(settings))
 
 
-def _config(settings: Settings, broker: str) -> None:  # noqa: ARG001 - configuration is of all brokers
+def _config(settings: Settings, broker: str) -> None:
     from dataflows import config
 
     process.run(config.live(settings))
 
 
-def _api(settings: Settings, broker: str) -> None:  # noqa: ARG001 - the API shows all brokers
+def _api(settings: Settings, broker: str) -> None:
     from api.__main__ import serve
 
     serve(settings)
 
 
-def _broker(settings: Settings, broker: str) -> None:  # noqa: ARG001 - the embedded broker holds all topics
+def _broker(settings: Settings, broker: str) -> None:
     from connectors.kafka import embedded
 
     embedded.serve(settings)

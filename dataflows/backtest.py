@@ -16,8 +16,8 @@ import numpy as np
 from functions.calendar import DAY, IST_OFFSET
 from functions.events import AccountConfig, InstrumentConfig, StrategyConfig, rupees, tick_id
 from functions.kernel import records
-from functions.publication import Publication, Publisher, average_price
 from functions.portfolio import FILL
+from functions.publication import Publication, Publisher, average_price
 from functions.quality import judge, no_ticks_seen, reasons
 from functions.risk import refusal_counts
 from functions.shard import Shard

@@ -38,7 +38,13 @@ from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
 from functions.signals import NO_SIGNALS
 from functions.ticks import NO_DEPTH, Rows, depth
 from functions.topics import (
-    COMMANDS, CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES, MARKET_CLOCK, MARKET_TICKS, PIPELINE_SNAPSHOTS,
+    COMMANDS,
+    CONFIG_ACCOUNTS,
+    CONFIG_INSTRUMENTS,
+    CONFIG_STRATEGIES,
+    MARKET_CLOCK,
+    MARKET_TICKS,
+    PIPELINE_SNAPSHOTS,
 )  # fmt: skip
 from strategies.protocol import StrategyError
 from strategies.roster import Roster
@@ -118,7 +124,9 @@ class Signals:
             work.dead.append(dead_letter(record, f"strategy:{failure.strategy}", failure.error, failure.message))
             time = int(work.ticks["time"][failure.row])
             code = "strategy_suspended" if failure.suspended else "strategy_failed"
-            message = f"{failure.strategy} raised {failure.error}: {failure.message} on {record.topic}[{record.partition}]"
+            message = (
+                f"{failure.strategy} raised {failure.error}: {failure.message} on {record.topic}[{record.partition}]"
+            )
             work.alerts.append(
                 self.publisher.alert(
                     time, f"{code}:{record.partition}:{record.offset}", "critical" if failure.suspended else "warning",
@@ -314,7 +322,10 @@ def parts(configured: Configuration, broker: str, key: str) -> Parts:
         raise ConfigError(f"configuration cannot run: {error}", remedy="correct it in the config store") from error
     publisher = Publisher(shard, broker)
     return Parts(
-        Gate(len(configured.instruments)), Signals(roster, publisher), Account(shard, broker, publisher), Publish(publisher, key)
+        Gate(len(configured.instruments)),
+        Signals(roster, publisher),
+        Account(shard, broker, publisher),
+        Publish(publisher, key),
     )
 
 
@@ -334,7 +345,9 @@ def read_configuration(settings: Settings, broker: str, *, wait_s: float = 30.0)
     deadline = time.monotonic() + wait_s
     while True:
         records = list(fetch_all(settings.kafka, list(CONFIG_TOPICS)))
-        configured = configuration([(r.topic, r.key, decode(r.value).data if r.value else None) for r in records], broker)
+        configured = configuration(
+            [(r.topic, r.key, decode(r.value).data if r.value else None) for r in records], broker
+        )
         if configured.accounts and configured.instruments:
             return configured
         if time.monotonic() > deadline:
@@ -370,9 +383,7 @@ def live(
         made.load(blob)
         logger().info("pipeline.restored", session=made.session, sequence=made.following, positions=len(made.positions))
     else:  # configuration has been read to its end: what comes later is a change
-        made.positions = {
-            at: end for at, end in end_offsets(settings.kafka, list(CONFIG_TOPICS)).items()
-        }  # fmt: skip
+        made.positions = end_offsets(settings.kafka, list(CONFIG_TOPICS))
     raw = KafkaSource(
         settings.kafka, input_topics(broker), group=f"pipeline-{key}", key=key, positions=lambda: made.positions, stop=stop,
         until_end=until_end, on_live=ready,

@@ -26,7 +26,7 @@ def stopping() -> bool:
     return _stopping
 
 
-def _stop(number: int, frame: FrameType | None) -> None:  # noqa: ARG001 - the signature is Python's
+def _stop(number: int, frame: FrameType | None) -> None:
     global _stopping  # noqa: PLW0603 - one flag a process, set by its signal handler
     if _stopping and number == signal.SIGINT:
         os._exit(130)
@@ -72,4 +72,3 @@ def _pipeline_error(error: BaseException | None) -> PipelineError | None:
             return error
         error = error.__cause__ or error.__context__
     return None
-

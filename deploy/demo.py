@@ -146,7 +146,8 @@ def _configured(extra: Sequence[str]) -> tuple[list[Any], list[Any], list[Strate
 
 def _start_flows(run: Run) -> dict[str, Child]:
     children = {
-        name: Child(name, _panda("run", name), run.environment) for name in ("config", "pipeline", "cache", "archive", "api")
+        name: Child(name, _panda("run", name), run.environment)
+        for name in ("config", "pipeline", "cache", "archive", "api")
     }
     for child in children.values():
         run.supervisor.start(child)

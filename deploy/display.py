@@ -39,7 +39,9 @@ class Display:
             f"Alpha Panda demo · {seconds:.0f} s · {ticks:,} ticks ({rate:,.0f}/s) · first fill {first} · "
             f"http://127.0.0.1:{self._port}/api/v1/portfolio · Ctrl-C stops"
         )
-        return Group(head, _strategies(tally), _counts("rejected by", tally.rejections), _counts("dead letters", _dead(tally)))
+        return Group(
+            head, _strategies(tally), _counts("rejected by", tally.rejections), _counts("dead letters", _dead(tally))
+        )
 
     def summary(self, summary: dict[str, Any], directory: Path) -> None:
         self._console.print(f"{summary['seconds']} s of trading; log, lake and API agree. Data: {directory}")

@@ -17,12 +17,38 @@ from functions.costs import charges
 from functions.instruments import quote, rate_index
 from functions.kernel import borrow, entry, kernel
 from functions.orders import (
-    ACKNOWLEDGE, EXPIRED, FAIL, FILL_ALL, FILL_PART, NEW, NO_REASON, PLACE, PLACED, SENT, SENT_AND_PLACED,
-    SL, SUBMIT, TOLD_FAILED, TOLD_PLACED, TRIGGER, TRIGGERED, advance,
+    ACKNOWLEDGE,
+    EXPIRED,
+    FAIL,
+    FILL_ALL,
+    FILL_PART,
+    NEW,
+    NO_REASON,
+    PLACE,
+    PLACED,
+    SENT,
+    SENT_AND_PLACED,
+    SL,
+    SUBMIT,
+    TOLD_FAILED,
+    TOLD_PLACED,
+    TRIGGER,
+    TRIGGERED,
+    advance,
 )  # fmt: skip
 from functions.paper import best, displayed, is_triggered, trade_price
 from functions.portfolio import (
-    ACCOUNT_LEVEL, CLEAN, NOBODY, POSITION_LEVEL, STRATEGY_LEVEL, apply_fill, equity, mark, realised_by, touch, watermark,
+    ACCOUNT_LEVEL,
+    CLEAN,
+    NOBODY,
+    POSITION_LEVEL,
+    STRATEGY_LEVEL,
+    apply_fill,
+    equity,
+    mark,
+    realised_by,
+    touch,
+    watermark,
 )  # fmt: skip
 from functions.risk import SECOND, check, is_exit, reference_price, write_refusal
 from functions.signals import DEFAULT_PRODUCT
@@ -551,7 +577,19 @@ def step(
             mark(shard, accounts, subscriptions, books, instrument, change)
         if instrument.working >= 0:
             work(
-                shard, accounts, subscriptions, venues, instrument, books, orders, rates, told, fills, alerts, depth, row
+                shard,
+                accounts,
+                subscriptions,
+                venues,
+                instrument,
+                books,
+                orders,
+                rates,
+                told,
+                fills,
+                alerts,
+                depth,
+                row,
             )
         while j < count and signals[j].row == row:
             signal = signals[j]

@@ -82,7 +82,7 @@ _APRIL_2026: Final[dict[tuple[Segment, Venue], Rates]] = {
 }
 
 
-def _with(table: dict[tuple[Segment, Venue], Rates], **changes: dict[tuple[Segment, Venue], str]):  # noqa: ANN202
+def _with(table: dict[tuple[Segment, Venue], Rates], **changes: dict[tuple[Segment, Venue], str]):
     changed = dict(table)
     for field, by_segment in changes.items():
         for key, text in by_segment.items():
@@ -90,10 +90,16 @@ def _with(table: dict[tuple[Segment, Venue], Rates], **changes: dict[tuple[Segme
     return changed
 
 
+def _derivatives(futures: str, options: str) -> dict[tuple[Segment, Venue], str]:
+    return {
+        ("futures", "NSE"): futures, ("futures", "BSE"): futures, ("options", "NSE"): options, ("options", "BSE"): options,
+    }  # fmt: skip
+
+
 # 1 to 31 March 2026: the new IPFT, the old STT on derivatives.
 _MARCH_2026: Final = _with(
     _APRIL_2026,
-    stt_sell={("futures", v): "0.02" for v in VENUES} | {("options", v): "0.1" for v in VENUES},
+    stt_sell=_derivatives("0.02", "0.1"),
 )
 # From 2024-10-01 (flat transaction charges, SEBI's true-to-label rule): the same totals, IPFT of ₹10 and ₹50 a crore.
 _OCTOBER_2024: Final = _with(
@@ -106,7 +112,7 @@ _OCTOBER_2024: Final = _with(
 # From 2023-04-01: Finance Act 2023 (STT 0.0125 % and 0.0625 %), slab charges at Zerodha's published flat rates.
 _APRIL_2023: Final = _with(
     _OCTOBER_2024,
-    stt_sell={("futures", v): "0.0125" for v in VENUES} | {("options", v): "0.0625" for v in VENUES},
+    stt_sell=_derivatives("0.0125", "0.0625"),
     transaction={
         ("delivery", "NSE"): "0.00325", ("intraday", "NSE"): "0.00325", ("futures", "NSE"): "0.0019",
         ("options", "NSE"): "0.05",

@@ -25,14 +25,14 @@ class Payload(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=False
     """What all payloads share: immutable, and readers ignore fields that a newer writer added."""
 
 
-class Depth(Payload):
+class Depth(Payload, frozen=True):
     """Five best levels of each side, best first."""
 
     buy: list[Level]
     sell: list[Level]
 
 
-class MarketTick(Payload):
+class MarketTick(Payload, frozen=True):
     """One update of one instrument, as the feed received it.
 
     `exchange_timestamp` is event time in microseconds since the epoch. `session` and `sequence` number the feed's
@@ -53,7 +53,7 @@ class MarketTick(Payload):
     depth: Depth | None = None
 
 
-class MarketClock(Payload):
+class MarketClock(Payload, frozen=True):
     """Market time has reached this second, whether or not anything traded."""
 
     exchange_timestamp: int
@@ -61,7 +61,7 @@ class MarketClock(Payload):
     sequence: int = -1
 
 
-class QualityReport(Payload):
+class QualityReport(Payload, frozen=True):
     """Something the feed noticed about its own data: a gap, an unreadable row, a duplicate."""
 
     kind: str
@@ -72,7 +72,7 @@ class QualityReport(Payload):
     last_timestamp: int | None = None
 
 
-class TradingSignal(Payload):
+class TradingSignal(Payload, frozen=True):
     """A strategy wants this; nobody has checked it yet."""
 
     signal_id: str
@@ -87,7 +87,7 @@ class TradingSignal(Payload):
     trigger_price: float | None = None
 
 
-class SignalValidated(Payload):
+class SignalValidated(Payload, frozen=True):
     """One account's answer to a signal: it may leave, with this size."""
 
     signal_id: str
@@ -99,7 +99,7 @@ class SignalValidated(Payload):
     order_id: str
 
 
-class Refusal(Payload):
+class Refusal(Payload, frozen=True):
     """One rule that refused, with the limit and what was observed, in the rule's own unit (see `functions/risk.py`)."""
 
     rule: str
@@ -107,7 +107,7 @@ class Refusal(Payload):
     observed: str
 
 
-class SignalRejected(Payload):
+class SignalRejected(Payload, frozen=True):
     """One account's answer to a signal: it may not leave, with every rule that refused it."""
 
     signal_id: str
@@ -119,7 +119,7 @@ class SignalRejected(Payload):
     reasons: list[Refusal]
 
 
-class OrderSubmitted(Payload):
+class OrderSubmitted(Payload, frozen=True):
     """An order that a venue is asked to take."""
 
     order_id: str
@@ -138,7 +138,7 @@ class OrderSubmitted(Payload):
     validity: Literal["DAY"] = "DAY"
 
 
-class OrderAck(Payload):
+class OrderAck(Payload, frozen=True):
     """The venue has received the order; it does not work yet."""
 
     order_id: str
@@ -148,7 +148,7 @@ class OrderAck(Payload):
     broker_order_id: str
 
 
-class OrderPlaced(Payload):
+class OrderPlaced(Payload, frozen=True):
     """The order works at the venue."""
 
     order_id: str
@@ -159,7 +159,7 @@ class OrderPlaced(Payload):
     quantity: int
 
 
-class OrderFilled(Payload):
+class OrderFilled(Payload, frozen=True):
     """A trade. `charges` are those that this fill adds to its order; `realised_pnl` is before charges."""
 
     order_id: str
@@ -179,7 +179,7 @@ class OrderFilled(Payload):
     slippage: str  # per share against the last price when the signal was made, positive = worse
 
 
-class OrderFailed(Payload):
+class OrderFailed(Payload, frozen=True):
     """The order will not (further) fill: refused, cancelled or expired."""
 
     order_id: str
@@ -190,7 +190,7 @@ class OrderFailed(Payload):
     remaining: int
 
 
-class PositionPnl(Payload):
+class PositionPnl(Payload, frozen=True):
     """One book of a strategy: what it holds of one instrument, marked at the boundary."""
 
     instrument_token: int
@@ -200,7 +200,7 @@ class PositionPnl(Payload):
     unrealised: str
 
 
-class StrategyPnl(Payload):
+class StrategyPnl(Payload, frozen=True):
     """One strategy's books in one account, since the account began."""
 
     strategy: str
@@ -211,7 +211,7 @@ class StrategyPnl(Payload):
     positions: list[PositionPnl]
 
 
-class PnlSnapshot(Payload):
+class PnlSnapshot(Payload, frozen=True):
     """An account at a one-second boundary of event time, with the prices as of that boundary."""
 
     account: str
@@ -227,7 +227,7 @@ class PnlSnapshot(Payload):
     strategies: list[StrategyPnl]
 
 
-class SystemAlert(Payload):
+class SystemAlert(Payload, frozen=True):
     """Something a human should know."""
 
     severity: Literal["info", "warning", "critical"]
@@ -236,7 +236,7 @@ class SystemAlert(Payload):
     subject: str
 
 
-class Command(Payload):
+class Command(Payload, frozen=True):
     """A human's order to the machine, written to the log before it acts."""
 
     command: Literal["kill", "resume", "arm", "disarm", "flatten"]
@@ -245,7 +245,7 @@ class Command(Payload):
     reason: str = ""
 
 
-class InstrumentConfig(Payload):
+class InstrumentConfig(Payload, frozen=True):
     """One tradable (or observed) instrument. `closing_auction`: a cash stock with derivatives, see `calendar`."""
 
     instrument_token: int
@@ -258,14 +258,14 @@ class InstrumentConfig(Payload):
     enabled: bool = True
 
 
-class Sizing(Payload):
+class Sizing(Payload, frozen=True):
     """How a signal's quantity becomes an order's: `units` multiplies it, `value` spends rupees, `equity` a share of it."""
 
     method: Literal["units", "value", "equity"] = "units"
     amount: str = "1"  # units: factor; value: rupees per unit of signal; equity: fraction per unit of signal
 
 
-class StrategyConfig(Payload):
+class StrategyConfig(Payload, frozen=True):
     """One running strategy: its code, parameters, instruments and the accounts it trades for."""
 
     strategy: str
@@ -279,7 +279,7 @@ class StrategyConfig(Payload):
     zerodha_trading_enabled: bool = False
 
 
-class RiskLimits(Payload):
+class RiskLimits(Payload, frozen=True):
     """Limits of one account; money in rupees, inclusive. What each rule compares is said in `functions/risk.py`."""
 
     max_quantity: int = 10_000
@@ -297,7 +297,7 @@ class RiskLimits(Payload):
     max_open_orders: int = 20
 
 
-class PaperVenue(Payload):
+class PaperVenue(Payload, frozen=True):
     """How the paper venue fills. Slippage is against the order: the three parts add up."""
 
     price: Literal["quote", "last"] = "quote"
@@ -310,7 +310,7 @@ class PaperVenue(Payload):
     charges: bool = True
 
 
-class AccountConfig(Payload):
+class AccountConfig(Payload, frozen=True):
     """One account of one broker, with its money, its limits and its venue."""
 
     account: str
@@ -386,7 +386,9 @@ def decode(raw: bytes) -> EventEnvelope[Any]:
     if head.type not in _decode_data:
         raise msgspec.ValidationError(f"unknown event type {head.type!r} - at `$.type`")
     if head.version != VERSION:
-        raise msgspec.ValidationError(f"version {head.version} of {head.type}, this code reads {VERSION} - at `$.version`")
+        raise msgspec.ValidationError(
+            f"version {head.version} of {head.type}, this code reads {VERSION} - at `$.version`"
+        )
     data = _decode_data[head.type](head.data)
     return EventEnvelope(
         head.id, head.type, head.timestamp, head.correlation_id, head.causation_id,
@@ -395,7 +397,14 @@ def decode(raw: bytes) -> EventEnvelope[Any]:
 
 
 def envelope(
-    data: P, *, id: str, time_ns: int, source: str, broker: str, correlation: str | None = None, cause: str | None = None
+    data: P,
+    *,
+    id: str,
+    time_ns: int,
+    source: str,
+    broker: str,
+    correlation: str | None = None,
+    cause: str | None = None,
 ) -> EventEnvelope[P]:
     """The envelope around a payload; the first cause of a chain correlates with itself."""
     return EventEnvelope(

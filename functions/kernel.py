@@ -18,13 +18,15 @@ import llvmlite
 import numba
 import numpy as np
 from numba import njit
-from numba.core import cgutils, config
+from numba.core import cgutils
+from numba.core import config as numba_config
 from numba.extending import intrinsic
 
 F = TypeVar("F", bound=Callable[..., Any])
 
 _ROOT: Final = Path(__file__).resolve().parent.parent
-COMPILED: Final = not config.DISABLE_JIT
+config: Any = numba_config  # its switches are made at run time, no type checker sees them
+COMPILED: Final[bool] = not config.DISABLE_JIT
 
 
 def fingerprint(*sources: Path) -> str:
@@ -61,22 +63,23 @@ config.CACHE_DIR = str(CACHE)
 
 # error_model "numpy": a division by zero gives inf or 0 as in arrays, it costs no branch that raises
 _options: Final[dict[str, Any]] = {"cache": True, "error_model": "numpy"}
+_compile: Any = njit
 
 
 def kernel(function: F) -> F:
     """A decision that other kernels call; compiled, it has no Python wrapper, so Python must not call it."""
-    return cast(F, njit(**_options, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+    return cast(F, _compile(**_options, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
 
 
 def entry(function: F) -> F:
     """A kernel that Python calls; its arrays should be `borrow`ed first thing."""
-    return cast(F, njit(**_options, no_cfunc_wrapper=True)(function))
+    return cast(F, _compile(**_options, no_cfunc_wrapper=True)(function))
 
 
 if COMPILED:
 
     @intrinsic
-    def borrow(typing_context: Any, array: Any) -> Any:  # noqa: ARG001 - the signature is Numba's
+    def _borrow(typing_context: Any, array: Any) -> Any:
         """The same array without its reference count.
 
         Numba counts references, atomically, at every call that takes an array: 60 % of a kernel's time. The caller of
@@ -90,6 +93,8 @@ if COMPILED:
             return struct._getvalue()
 
         return array(array), codegen
+
+    borrow: Any = _borrow
 
     def records(array: Any) -> Any:
         """A structured array as kernels take it."""

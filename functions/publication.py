@@ -16,11 +16,10 @@ import msgspec
 from functions import topics
 from functions.account import ALERTS
 from functions.events import VERSION, event_id, rupees, timestamp
-from functions.orders import KINDS, MIS, PRODUCTS, REASONS, TOLD_ACK, TOLD_FAILED, TOLD_PLACED, TOLD_SUBMITTED
-from functions.portfolio import ACCOUNT_LEVEL, FILL, SNAPSHOT, STRATEGY_LEVEL
+from functions.orders import KINDS, PRODUCTS, REASONS, TOLD_ACK, TOLD_FAILED, TOLD_PLACED, TOLD_SUBMITTED
+from functions.portfolio import ACCOUNT_LEVEL, SNAPSHOT, STRATEGY_LEVEL
 from functions.risk import REFUSAL, explain
 from functions.shard import Decisions, Shard
-from functions.signals import SIGNAL
 from functions.ticks import Rows
 
 Publication = tuple[str, bytes, bytes]  # topic, key, JSON
@@ -120,7 +119,11 @@ class Publisher:
         if not len(signals):
             return []
         topic = self._topic[topics.SIGNALS_RAW]
-        tokens, names, products = self.shard.tokens, self.shard.strategy_names, self.shard.strategies["product"].tolist()
+        tokens, names, products = (
+            self.shard.tokens,
+            self.shard.strategy_names,
+            self.shard.strategies["product"].tolist(),
+        )
         times = ticks["time"][signals["row"]].tolist()
         events: list[Publication | None] = []
         for j, (row, quantity, limit, trigger, price, s, i, side, kind, product, nth) in enumerate(signals.tolist()):
@@ -136,7 +139,9 @@ class Publisher:
                 f'"product":"{name}","price":{price / 1e6!r},"limit_price":{_price(limit)},'
                 f'"trigger_price":{_price(trigger)}'
             )
-            events.append((topic, f"{strategy}:{token}".encode(), self._json(id, "trading_signal", time, cause, cause, data)))
+            events.append(
+                (topic, f"{strategy}:{token}".encode(), self._json(id, "trading_signal", time, cause, cause, data))
+            )
         return events
 
     def _caused_by(self, out: list[Publication], raw: list[Publication | None], j: int) -> tuple[str, str]:
@@ -163,7 +168,11 @@ class Publisher:
         )
         key = f"{strategy}:{shard.tokens[i]}".encode()
         out.append(
-            (self._topic[topics.SIGNALS_REJECTED], key, self._json(id, "signal_rejected", time, correlation, signal, data))
+            (
+                self._topic[topics.SIGNALS_REJECTED],
+                key,
+                self._json(id, "signal_rejected", time, correlation, signal, data),
+            )
         )
 
     # --- orders -------------------------------------------------------------------------------------------------------
@@ -219,7 +228,7 @@ class Publisher:
         data = f'"order_id":"{known.order_id}",{self._owner(s, i)},{data}'
         out.append((self._topic[topic], known.key, self._json(id, type, time, known.correlation, known.order_id, data)))
 
-    def _fill(self, out: list[Publication], raw: list[Publication | None], row: tuple[int, ...]) -> None:  # noqa: ARG002
+    def _fill(self, out: list[Publication], raw: list[Publication | None], row: tuple[int, ...]) -> None:
         (
             time, _, number, nth, _, price, quantity, left, charges, realised, position, cost, reference, s, i, side, _,
         ) = row  # fmt: skip
@@ -236,7 +245,7 @@ class Publisher:
 
     # --- boundaries ---------------------------------------------------------------------------------------------------
 
-    def _snapshot(self, out: list[Publication], raw: list[Publication | None], tree: list[tuple[int, ...]]) -> None:  # noqa: ARG002
+    def _snapshot(self, out: list[Publication], raw: list[Publication | None], tree: list[tuple[int, ...]]) -> None:
         (time, _, cash, realised, unrealised, charges, gross, equity, peak, drawdown, _, _, _, _, a, _, _) = tree[0]
         account = self.shard.account_names[a]
         strategies = ",".join(self._strategy_pnl(branch) for branch in _branches(tree[1:]))
@@ -265,7 +274,7 @@ class Publisher:
             f'"net_pnl":"{_money(realised + unrealised - charges)}","positions":[{positions}]}}'
         )
 
-    def _alert(self, out: list[Publication], raw: list[Publication | None], row: tuple[int, ...]) -> None:  # noqa: ARG002
+    def _alert(self, out: list[Publication], raw: list[Publication | None], row: tuple[int, ...]) -> None:
         time, ordinal, observed, limit, code, a = row
         subject = self.shard.account_names[a] if a >= 0 else "shard"
         name = ALERTS[code]
@@ -343,5 +352,3 @@ def _branches(rows: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
             branches[-1].append(row)
     return branches
 
-
-assert FILL.names is not None and SIGNAL.names is not None and MIS == 0

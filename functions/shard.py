@@ -236,7 +236,9 @@ class Shard:
         for name in self.STATE:
             mine, theirs = getattr(self, name), state[name]
             if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
-                raise StateMismatch(f"{name}: snapshot has {theirs.shape} rows of another layout, this shard {mine.shape}")
+                raise StateMismatch(
+                    f"{name}: snapshot has {theirs.shape} rows of another layout, this shard {mine.shape}"
+                )
             mine[...] = theirs
         booked = self.books[: int(self.shard["booked"][0])]
         self.book_index[...] = -1
@@ -261,6 +263,6 @@ class Shard:
     def rebuild(self, fills: Rows) -> None:
         """Books and money from recorded FILL rows, without a decision."""
         fold.rebuild(
-            *(records(a) for a in (self.shard, self.accounts, self.subscriptions, self.instruments, self.books)),
-            self.book_index, records(fills),
+            records(self.shard), records(self.accounts), records(self.subscriptions), records(self.instruments),
+            records(self.books), self.book_index, records(fills),
         )  # fmt: skip

@@ -7,7 +7,9 @@ from strategies.protocol import Parameter, strategy
     state=[("seen", "i8"), ("fast", "f8"), ("slow", "f8"), ("above", "i8")],
     fast=Parameter(30, minimum=2, maximum=100_000, summary="ticks of the fast exponential average"),
     slow=Parameter(120, minimum=3, maximum=100_000, summary="ticks of the slow exponential average"),
-    band=Parameter(0.0002, minimum=0.0, maximum=1.0, summary="distance that counts as crossed, a fraction of the price"),
+    band=Parameter(
+        0.0002, minimum=0.0, maximum=1.0, summary="distance that counts as crossed, a fraction of the price"
+    ),
     quantity=Parameter(1, minimum=1, maximum=10_000_000, summary="units a signal"),
 )
 def moving_average_crossover(state, tick, params):

@@ -185,13 +185,17 @@ class _Compiled:
     def __init__(self, author: CompiledStrategy, values: dict[str, Value]) -> None:
         self.author = author
         fields = [(name, "i8" if isinstance(value, int) else "f8") for name, value in values.items()]
-        self._parameters = np.array([tuple(values.values())], fields or [("none", "i8")]) if values else np.zeros(1, REQUEST)
+        self._parameters = (
+            np.array([tuple(values.values())], fields or [("none", "i8")]) if values else np.zeros(1, REQUEST)
+        )
         row = self._parameters.view(np.recarray)[0]
         declared = author.state(row) if callable(author.state) else author.state
         self._state = np.dtype([(field[0], *field[1:]) for field in declared], align=True)
         clash = [name for name in self._state.names or () if hasattr(np.recarray, name) or hasattr(np.record, name)]
         if clash:
-            raise StrategyError(f"{author.__name__}: state field {', '.join(clash)} is a name of NumPy's, choose another")
+            raise StrategyError(
+                f"{author.__name__}: state field {', '.join(clash)} is a name of NumPy's, choose another"
+            )
         self._requests = np.zeros(1, REQUEST)
         self._requests["product"] = DEFAULT_PRODUCT
         self._progress = np.zeros(2, np.int64)
@@ -269,7 +273,8 @@ def _generated(author: CompiledStrategy) -> ModuleType:
         draft.write_text(text)
         draft.replace(path)
     specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None and specification.loader is not None
+    assert specification is not None
+    assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     specification.loader.exec_module(module)
@@ -325,7 +330,9 @@ class PlainStrategy:
             if name not in declared and isinstance(argument.default, int | float | bool | str):
                 declared[name] = Parameter(argument.default)
             elif name not in declared:
-                raise StrategyError(f"{author.__name__}: argument {name} needs a default that is a number, text or bool")
+                raise StrategyError(
+                    f"{author.__name__}: argument {name} needs a default that is a number, text or bool"
+                )
         return declared
 
     def start(self, instruments: Sequence[InstrumentConfig]) -> list[Any]:
@@ -344,7 +351,7 @@ class PlainStrategy:
         make = self._tick
         row = -1
         try:
-            for row, values in enumerate(zip(*columns, strict=True)):  # noqa: B007 - the row is needed after a raise
+            for row, values in enumerate(zip(*columns, strict=True)):
                 answer = handlers[instruments[row]](make(*values))
                 if answer:
                     rows.append((row, answer))

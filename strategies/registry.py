@@ -1,9 +1,9 @@
 """Finding a strategy by the name that a configuration or a command gives it.
 
-    momentum                      a built-in: strategies/momentum.py
-    my_module:MyStrategy          anything importable, the working directory included
-    ideas/my_file.py:MyStrategy   a file
-    my_entry_point                an installed package's entry point of the group `alpha_panda.strategies`
+momentum                      a built-in: strategies/momentum.py
+my_module:MyStrategy          anything importable, the working directory included
+ideas/my_file.py:MyStrategy   a file
+my_entry_point                an installed package's entry point of the group `alpha_panda.strategies`
 """
 
 import importlib
@@ -50,7 +50,9 @@ def _module(name: str) -> Any:
     try:
         return importlib.import_module(name)
     except ModuleNotFoundError as error:
-        raise StrategyError(f"no module {name!r}: {error}; looked in {Path.cwd()} and the installed packages") from error
+        raise StrategyError(
+            f"no module {name!r}: {error}; looked in {Path.cwd()} and the installed packages"
+        ) from error
     except Exception as error:
         raise StrategyError(f"module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
 
@@ -64,9 +66,12 @@ def _module_of_file(path: Path) -> Any:
     if known is not None and getattr(known, "__file__", None) == str(path.resolve()):
         return known
     if known is not None:
-        raise StrategyError(f"a module named {name!r} is already loaded from {getattr(known, '__file__', '?')}: rename the file")
+        raise StrategyError(
+            f"a module named {name!r} is already loaded from {getattr(known, '__file__', '?')}: rename the file"
+        )
     specification = importlib.util.spec_from_file_location(name, path.resolve())
-    assert specification is not None and specification.loader is not None
+    assert specification is not None
+    assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     try:
@@ -91,7 +96,9 @@ def parameters_of(author: Any) -> dict[str, Parameter]:
         return PlainStrategy.specification(author)
     if isinstance(author, type) and hasattr(author, "on_batch"):
         return dict(getattr(author, "parameters", {}))
-    raise StrategyError(f"{author!r} is no strategy: wanted @strategy, a class with on_tick, or one with start and on_batch")
+    raise StrategyError(
+        f"{author!r} is no strategy: wanted @strategy, a class with on_tick, or one with start and on_batch"
+    )
 
 
 def configure(implementation: str, given: Mapping[str, Value]) -> Strategy:

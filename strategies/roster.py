@@ -171,7 +171,8 @@ class Roster:
     def to_bytes(self) -> bytes:
         """State of all strategies as one blob: arrays as they are, objects of plain strategies pickled."""
         states = [
-            (m.name, self._enabled[s], m.failures, pickle.dumps(m.state, protocol=5)) for s, m in enumerate(self._members)
+            (m.name, self._enabled[s], m.failures, pickle.dumps(m.state, protocol=5))
+            for s, m in enumerate(self._members)
         ]
         return msgspec.msgpack.encode(states)
 
@@ -184,7 +185,7 @@ class Roster:
         if [name for name, *_ in states] != self.names:
             raise StrategyError(f"snapshot holds {[n for n, *_ in states]}, this roster {self.names}")
         for s, (member, (_, enabled, failures, pickled)) in enumerate(zip(self._members, states, strict=True)):
-            state = pickle.loads(pickled)  # noqa: S301 - written by us, behind the broker's ACL
+            state = pickle.loads(pickled)
             if isinstance(member.state, np.ndarray):
                 if state.dtype != member.state.dtype or state.shape != member.state.shape:
                     raise StrategyError(f"strategy {member.name}: its state in the snapshot has another layout")

@@ -52,7 +52,12 @@ def account(name: str = "a", capital: str = "1000000", limits: RiskLimits = LAX,
 
 def strategy(name: str = "s", instruments: Sequence[int] = (1,), accounts: Sequence[str] = ("a",), **more: Any):
     return StrategyConfig(
-        name, more.pop("implementation", "momentum"), more.pop("parameters", {}), list(instruments), list(accounts), **more
+        name,
+        more.pop("implementation", "momentum"),
+        more.pop("parameters", {}),
+        list(instruments),
+        list(accounts),
+        **more,
     )
 
 

@@ -11,7 +11,9 @@ from functions.ticks import TICK
 TEN = int(datetime(2026, 5, 6, 4, 30, tzinfo=UTC).timestamp()) * 1_000_000_000
 
 
-def walk(count: int, instruments: int, sigma: float, seed: int, *, step_ns: int = 1_000_000, start: int = TEN) -> np.ndarray:
+def walk(
+    count: int, instruments: int, sigma: float, seed: int, *, step_ns: int = 1_000_000, start: int = TEN
+) -> np.ndarray:
     """TICK rows of geometric walks from 1000 + 100·i, instruments in turn, rounded to five paise."""
     rng = np.random.default_rng(seed)
     ticks = np.zeros(count, TICK)

@@ -50,8 +50,8 @@ class DecisionSink(FixedPartitionedSink[Published, None]):
     def list_parts(self) -> list[str]:
         return ["decisions"]
 
-    def part_fn(self, item_key: str) -> int:  # noqa: ARG002 - all of a shard goes one way
+    def part_fn(self, item_key: str) -> int:
         return 0
 
-    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _DecisionPartition:  # noqa: ARG002
+    def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _DecisionPartition:
         return _DecisionPartition(Writer(self._kafka, linger_ms=self._linger_ms))

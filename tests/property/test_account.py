@@ -54,7 +54,9 @@ def fold(cuts: list[int], *, restart: bool = False) -> tuple[bytes, bytes]:
         mine = SIGNALS[(SIGNALS["row"] >= first) & (SIGNALS["row"] < last)].copy()
         mine["row"] -= first
         decided = shard.run(TICKS[first:last], mine)
-        for event in publisher.publish(TICKS[first:last], mine, decided, lambda row, first=first: f"tick-{first + row}"):
+        for event in publisher.publish(
+            TICKS[first:last], mine, decided, lambda row, first=first: f"tick-{first + row}"
+        ):
             events.update(repr(event).encode())
         if restart:
             again = make_shard()
@@ -174,7 +176,7 @@ def test_unrealised_profit_and_exposure_equal_a_recount():
         assert shard.accounts["gross"][a] == (np.abs(books["position"]) * last)[mine].sum()
 
 
-DIGEST = f"""
+DIGEST = """
 from tests.property.test_account import WHOLE
 print(WHOLE[0].hex(), __import__("hashlib").sha256(WHOLE[1]).hexdigest())
 """

@@ -1,0 +1,55 @@
+set shell := ["bash", "-euo", "pipefail", "-c"]
+
+export UV_PYTHON_DOWNLOADS := "never"
+export OPENBLAS_NUM_THREADS := "1"
+python := ".venv/bin/python"
+
+# list the recipes
+default:
+    @just --list --unsorted
+
+# environment from the hashed requirement files, engine compiled ahead
+setup: _environment
+    @.venv/bin/panda compile
+
+_environment:
+    @test -x {{python}} || uv venv -q --python ">=3.11,<3.13" .venv
+    @uv pip sync -q --python {{python}} --require-hashes requirements/dev.txt
+    @uv pip install -q --python {{python}} --no-deps -e .
+
+# the whole pipeline on a simulated market day; Ctrl-C stops cleanly
+demo *arguments: setup
+    @.venv/bin/panda demo {{arguments}}
+
+# all tests: compiled, then the decisions with the compiler off and their coverage measured
+test *arguments: setup check
+    {{python}} -m pytest -q {{arguments}}
+    @just test-plain
+
+# unit tests of the decisions in plain Python, branch coverage of functions/ at least 95 %
+test-plain:
+    NUMBA_DISABLE_JIT=1 {{python}} -m pytest -q tests/unit tests/plain functions strategies \
+        --cov=functions --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95
+
+# lint, types, import contracts, requirement files, generated documents
+check:
+    .venv/bin/ruff check .
+    .venv/bin/ruff format --check .
+    .venv/bin/pyrefly check --summarize-errors
+    .venv/bin/lint-imports --no-cache
+    {{python}} -m deploy.contracts check
+
+# figures of the closing notes; NAME is a file in benchmarks/
+bench name="engine" *arguments:
+    {{python}} -m benchmarks.{{name}} {{arguments}}
+
+# pin anew what pyproject.toml asks for, without registry addresses
+lock:
+    uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+        --no-emit-index-url pyproject.toml -o requirements/core.txt
+    uv pip compile -q --universal --python-version 3.11 --generate-hashes --no-header --no-annotate \
+        --no-emit-index-url --group dev pyproject.toml -o requirements/dev.txt
+
+# write the generated documents: AsyncAPI and JSON Schemas
+documents:
+    {{python}} -m deploy.contracts write
