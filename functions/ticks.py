@@ -99,7 +99,9 @@ def pack(raws: Iterable[bytes], index_of: Callable[[int, int], int], count: int)
     for raw in raws:
         event = _decode(raw)
         if event.type != "market_tick" or event.version != 1:
-            raise msgspec.ValidationError(f"version {event.version} of {event.type!r} is no market_tick this code reads")
+            raise msgspec.ValidationError(
+                f"version {event.version} of {event.type!r} is no market_tick this code reads"
+            )
         t = event.data
         try:
             _pack(

@@ -144,9 +144,7 @@ def all_topics(brokers: tuple[str, ...]) -> tuple[Topic, ...]:
     ['market.ticks', 'market.clock', 'market.quality']
     """
     declared = SHARED + PER_BROKER + tuple(t.dead_letters for t in SHARED + PER_BROKER if t.payloads)
-    return tuple(
-        t.of(b) if t.per_broker else t for t in declared for b in (brokers if t.per_broker else ("",))
-    )
+    return tuple(t.of(b) if t.per_broker else t for t in declared for b in (brokers if t.per_broker else ("",)))
 
 
 def outputs(broker: str) -> tuple[Topic, ...]:

@@ -45,9 +45,7 @@ def test_a_feed_without_quotes_trades_at_the_last_price():
 def test_at_an_upper_circuit_nobody_sells_so_a_buyer_waits_and_a_seller_trades():
     desk = quote_desk()
 
-    desk.run(
-        tick(110.0, 1).buy(5).sell(3), tick(110.0, 2, bid=110.0, ask=0.0), tick(109.0, 3, bid=108.9, ask=109.1)
-    )
+    desk.run(tick(110.0, 1).buy(5).sell(3), tick(110.0, 2, bid=110.0, ask=0.0), tick(109.0, 3, bid=108.9, ask=109.1))
 
     assert desk.fills == [(-3, 110.0), (5, 109.1)]
 
@@ -89,7 +87,9 @@ def test_a_limit_order_that_has_rested_trades_at_its_own_limit():
     desk = quote_desk()
 
     desk.run(
-        tick(100.0, 1).buy(1, kind="LIMIT", limit=99.0), tick(100.0, 2, bid=99.9, ask=100.1), tick(98.5, 3, bid=98.4, ask=98.6)
+        tick(100.0, 1).buy(1, kind="LIMIT", limit=99.0),
+        tick(100.0, 2, bid=99.9, ask=100.1),
+        tick(98.5, 3, bid=98.4, ask=98.6),
     )
 
     assert desk.fills == [(1, 99.0)]
@@ -125,9 +125,7 @@ def test_a_stop_to_sell_wakes_at_its_trigger(last, filled):
 def test_a_triggered_stop_with_a_limit_waits_for_its_limit():
     desk = Desk()
 
-    desk.run(
-        tick(100.0, 1).buy(1, kind="SL", trigger=105.0, limit=106.0), tick(107.0, 2), tick(104.0, 3)
-    )
+    desk.run(tick(100.0, 1).buy(1, kind="SL", trigger=105.0, limit=106.0), tick(107.0, 2), tick(104.0, 3))
 
     assert desk.fills == [(1, 106.0)]  # woken at 107, beyond its limit; it rested, so 106 is what it gets
 

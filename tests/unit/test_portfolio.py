@@ -100,7 +100,9 @@ def test_two_strategies_keep_their_own_books_in_one_account():
 
 
 def snapshot_rows(desk):
-    return [(int(r["level"]), int(r["time"]) // 10**9 % 60, int(r["unrealised"]) // RUPEE) for r in desk.rows("snapshots")]
+    return [
+        (int(r["level"]), int(r["time"]) // 10**9 % 60, int(r["unrealised"]) // RUPEE) for r in desk.rows("snapshots")
+    ]
 
 
 def test_a_snapshot_is_taken_at_the_end_of_every_second_that_changed_with_the_prices_of_that_boundary():

@@ -114,7 +114,9 @@ def test_a_disabled_instrument_cannot_be_bought():
     assert refused(buy(Desk([instrument(enabled=False)]))) == ["instrument"]
 
 
-@pytest.mark.parametrize(("quantity", "expected"), [(75, ALLOWED), (150, ALLOWED), (76, ["lot_multiple"]), (0, ["lot_multiple"])])
+@pytest.mark.parametrize(
+    ("quantity", "expected"), [(75, ALLOWED), (150, ALLOWED), (76, ["lot_multiple"]), (0, ["lot_multiple"])]
+)
 def test_derivatives_trade_in_whole_lots(quantity, expected):
     assert refused(buy(Desk([instrument(kind="FUT", exchange="NFO", lot=75)]), quantity)) == expected
 
@@ -135,7 +137,9 @@ def test_prices_lie_on_the_tick_and_are_there_when_the_kind_needs_them(order, ex
     assert refused(buy(Desk(), **order)) == expected
 
 
-@pytest.mark.parametrize(("limit", "expected"), [(102.0, ALLOWED), (98.0, ALLOWED), (102.05, ALLOWED), (103.1, ["price_deviation"])])
+@pytest.mark.parametrize(
+    ("limit", "expected"), [(102.0, ALLOWED), (98.0, ALLOWED), (102.05, ALLOWED), (103.1, ["price_deviation"])]
+)
 def test_a_limit_price_stays_within_its_distance_of_the_last_price(limit, expected):
     desk = Desk(limits=lax(max_price_deviation_bps=205))
 
