@@ -41,14 +41,8 @@ def _api(settings: Settings, broker: str) -> None:
     serve(settings)
 
 
-def _broker(settings: Settings, broker: str) -> None:
-    from connectors.kafka import embedded
-
-    embedded.serve(settings)
-
-
 _FLOWS: dict[str, Callable[[Settings, str], None]] = {
-    "pipeline": _pipeline, "cache": _cache, "archive": _archive, "config": _config, "api": _api, "broker": _broker,
+    "pipeline": _pipeline, "cache": _cache, "archive": _archive, "config": _config, "api": _api,
 }  # fmt: skip
 
 

@@ -24,7 +24,7 @@ from connectors.database.seed import demo_seed
 from connectors.database.store import ConfigStore
 from connectors.errors import ConfigError, DependencyError, PipelineError
 from connectors.kafka.source import KafkaSource, Offsets, end_offsets
-from connectors.redis import redis_server_command
+from connectors.redis import EmbeddedRedis, start_redis
 from connectors.settings import KafkaSettings, Settings, load
 from dataflows.process import stop_on_signals, stopping
 from deploy.display import Display
@@ -60,6 +60,7 @@ class Run:
     supervisor: Supervisor
     tally: Tally = field(default_factory=lambda: Tally(BROKER))
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
+    redis: EmbeddedRedis | None = None
     environment: dict[str, str] = field(default_factory=dict)
     began: float = field(default_factory=time.monotonic)
     first_fill_s: float | None = None
@@ -109,22 +110,23 @@ def _panda(*arguments: str) -> list[str]:
 
 
 def _start_services(run: Run) -> None:
-    port_file, sock = run.directory / "broker.address", run.directory / "redis.sock"
+    """The broker and Redis; everything else needs them."""
+    port_file = run.directory / "broker.address"
     broker = Child(
         "broker",
         [sys.executable, "-m", "connectors.kafka.embedded", "--port-file", str(port_file), "--brokers", BROKER],
         is_live=port_file.exists,
-    )  # fmt: skip
-    redis = Child("redis", redis_server_command(sock), is_live=sock.exists)
-    for child in (broker, redis):
-        run.supervisor.start(child)
-    run.supervisor.wait_until_live(broker, redis)
+    )
+    run.supervisor.start(broker)
+    run.redis = start_redis(run.directory)
+    run.supervisor.adopt(Child("redis", [], process=run.redis.process))
+    run.supervisor.wait_until_live(broker)
     run.kafka = KafkaSettings(bootstrap=port_file.read_text().strip(), embedded=True)
     run.environment = {
         "PANDA_DATA_DIR": str(run.directory),
         "PANDA_KAFKA__BOOTSTRAP": run.kafka.bootstrap,
         "PANDA_KAFKA__EMBEDDED": "true",
-        "PANDA_REDIS__URL": f"unix://{sock}",
+        "PANDA_REDIS__URL": run.redis.url,
         "PANDA_DATABASE__URL": f"sqlite:///{run.directory / 'config.sqlite'}",
         "PANDA_LAKE__PATH": str(run.directory / "lake"),
         "PANDA_API__PORT": str(run.options.port),
@@ -302,6 +304,8 @@ def run(options: DemoOptions) -> None:
             display.close()
             with suppress(KeyboardInterrupt):
                 running.supervisor.stop_all()
+                if running.redis is not None:
+                    running.redis.stop()
 
 
 def _trade(running: Run, display: Display) -> None:

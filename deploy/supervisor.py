@@ -77,6 +77,11 @@ class Supervisor:
         child.started = time.monotonic()
         self.children.append(child)
 
+    def adopt(self, child: Child) -> None:
+        """Watches and stops a child that somebody else has started for us."""
+        child.started = time.monotonic()
+        self.children.append(child)
+
     def wait_until_live(self, *children: Child) -> None:
         """Raises: `ChildDied`; `DependencyError` for a child that is not live in time."""
         waiting = list(children)
