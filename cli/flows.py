@@ -65,8 +65,6 @@ def run_feed(
     seconds: float | None,
 ) -> None:  # fmt: skip
     """Raises: `PipelineError` with what ended the feed."""
-    from dataflows import feed
-
     if source == "file" and not data:
         raise ConfigError("--source file needs --data", remedy="panda feed --source file --data FILE_OR_FOLDER")
     if speed < 0:
@@ -80,6 +78,8 @@ def run_feed(
             options["date"] = date.fromisoformat(day)
         except ValueError as error:
             raise ConfigError(f"--date is YYYY-MM-DD, was {day!r}", remedy="e.g. --date 2026-11-20") from error
+    from dataflows import feed
+
     settings = load()
     logging.configure(settings.log, "feed")
     process.stop_on_signals()

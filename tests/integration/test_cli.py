@@ -1,0 +1,252 @@
+"""The command line as a user meets it: answers, exit codes, and what it says about bad input."""
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+import cli
+from functions.events import timestamp
+from tests.market import walk
+
+ROOT = Path(__file__).resolve().parents[2]
+
+
+@pytest.fixture
+def panda(monkeypatch, capsys, tmp_path):
+    """Runs a command in this process, in an empty directory; returns (exit code, output, errors)."""
+    monkeypatch.chdir(tmp_path)
+    for name in list(os.environ):
+        if name.startswith("PANDA_"):
+            monkeypatch.delenv(name)
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["panda", *map(str, arguments)])
+        code = 0
+        try:
+            cli.main()
+        except SystemExit as stop:
+            code = stop.code or 0
+        out, err = capsys.readouterr()
+        return code, out, err
+
+    return run
+
+
+@pytest.fixture
+def ticks_csv(tmp_path):
+    """4 000 ticks of two made-up shares."""
+    rows = walk(4_000, 2, 0.0008, 9, step_ns=50_000_000)
+    lines = ["timestamp,instrument_token,last_price,volume_traded,bid,ask,bid_quantity,ask_quantity"]
+    lines += [
+        f"{timestamp(int(r['time']))},{5 + r['instrument']},{r['price']},{r['volume']},{r['bid']},{r['ask']},"
+        f"{r['bid_quantity']},{r['ask_quantity']}"
+        for r in rows
+    ]
+    path = tmp_path / "ticks.csv"
+    path.write_text("\n".join(lines) + "\n")
+    return path
+
+
+def test_help_lists_the_commands_without_loading_the_engine():
+    check = "import sys, cli.commands; print('numba' in sys.modules, 'bytewax' in sys.modules)"
+
+    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    assert loaded.split() == ["False", "False"]
+
+
+def test_a_backtest_prints_one_line_of_json_with_everything_promised(panda, ticks_csv):
+    code, out, _ = panda("backtest", "momentum", "--data", ticks_csv, "--json")
+
+    summary = json.loads(out.strip().splitlines()[-1])
+    assert code == 0
+    assert summary["ticks"] == 4_000
+    assert summary["signals"] == summary["rejected"] + summary["orders"] > 0
+    promised = "ticks seconds ticks_per_s signals rejected orders fills realised unrealised charges net_pnl positions"
+    assert set(promised.split()) <= set(summary)
+
+
+def test_the_same_backtest_twice_is_the_same(panda, ticks_csv):
+    runs = [json.loads(panda("backtest", "momentum", "--data", ticks_csv, "--json")[1]) for _ in range(2)]
+
+    for run in runs:
+        del run["seconds"], run["ticks_per_s"]
+    assert runs[0] == runs[1]
+
+
+def test_options_change_what_they_name(panda, ticks_csv):
+    def run(*options):
+        return json.loads(panda("backtest", "momentum", "--data", ticks_csv, "--json", *options)[1])
+
+    plain = run()
+    assert run("--no-charges")["charges"] == "0.00"
+    assert float(run("--slippage-bps", "20")["net_pnl"]) < float(plain["net_pnl"])
+    assert run("--param", "threshold=0.5")["signals"] == 0
+    assert run("--instruments", "5")["signals"] < plain["signals"]
+    held = [abs(p["quantity"]) for p in run("--max-position", "3")["positions"]]
+    assert max(held, default=0) <= 3
+
+
+def test_a_strategy_of_ones_own_runs_from_a_file_and_from_a_module(panda, ticks_csv, tmp_path):
+    (tmp_path / "mine.py").write_text(
+        "class Follow:\n"
+        "    fields = ('price',)\n"
+        "    def __init__(self, window=20, threshold=0.002, quantity=1):\n"
+        "        self.window, self.threshold, self.quantity, self.prices = window, threshold, quantity, []\n"
+        "    def on_tick(self, tick):\n"
+        "        self.prices.append(tick.price)\n"
+        "        if len(self.prices) < self.window:\n"
+        "            return 0\n"
+        "        change = tick.price / self.prices[-self.window] - 1.0\n"
+        "        return self.quantity if change > self.threshold else -self.quantity if change < -self.threshold else 0\n"
+    )
+
+    def run(strategy):
+        summary = json.loads(panda("backtest", strategy, "--data", ticks_csv, "--json")[1])
+        return {k: summary[k] for k in ("signals", "orders", "fills", "realised", "charges")}
+
+    assert run("mine.py:Follow") == run("momentum")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "words"),
+    [
+        (["backtest", "momentun"], ["unknown strategy 'momentun'", "mean_reversion", "momentum"]),
+        (["backtest", "momentum", "--param", "windw=3"], ["unknown parameter windw", "window, threshold, quantity"]),
+        (["backtest", "momentum", "--param", "window=x"], ["window takes int, was 'x'"]),
+        (["backtest", "momentum", "--param", "window=1"], ["window is at least 2, was 1"]),
+        (["backtest", "momentum", "--param", "window"], ["--param takes name=value, was 'window'"]),
+        (["backtest", "momentum", "--instruments", "INFY"], ["no instrument INFY"]),
+        (["backtest", "momentum", "--slippage-bps", "-1"], ["slippage_bps"]),
+        (["backtest", "nowhere.py:Thing"], ["no file 'nowhere.py'"]),
+        (["backtest", "no_module_of_mine:Thing"], ["no module 'no_module_of_mine'"]),
+    ],
+)
+def test_wrong_use_exits_2_and_says_what_would_do(panda, ticks_csv, arguments, words):
+    code, _, err = panda(*arguments, "--data", ticks_csv)
+
+    assert code == 2
+    assert all(word in err for word in words), err
+
+
+@pytest.mark.parametrize(
+    ("text", "words"),
+    [
+        ("", ["empty"]),
+        ("timestamp,instrument_token,last_price\n", ["bad.csv"]),
+        ("timestamp,last_price\n2026-05-06T10:00:00,abc\n", ["abc"]),
+        ("when,what\n1,2\n", ["when", "what"]),
+        (
+            "timestamp,instrument_token,last_price\n2026-05-06T10:00:01,5,100\n2026-05-06T10:00:00,5,100\n",
+            ["row 2", "2026-05-06 10:00:00"],
+        ),
+    ],
+    ids=["empty", "header only", "no number", "unknown columns", "unsorted"],
+)
+def test_a_bad_file_exits_1_and_names_file_row_and_value(panda, tmp_path, text, words):
+    path = tmp_path / "bad.csv"
+    path.write_text(text)
+
+    code, _, err = panda("backtest", "momentum", "--data", path)
+
+    assert code == 1, err
+    assert "bad.csv" in err
+    assert all(word in err for word in words), err
+
+
+def test_a_missing_file_and_a_corrupt_parquet_are_named(panda, tmp_path):
+    corrupt = tmp_path / "day.parquet"
+    corrupt.write_bytes(b"PAR1" + bytes(100))
+
+    assert "gone.csv" in panda("backtest", "momentum", "--data", tmp_path / "gone.csv")[2]
+    code, _, err = panda("backtest", "momentum", "--data", corrupt)
+    assert (code, "day.parquet" in err) == (1, True)
+
+
+def test_days_without_calendar_or_charges_are_refused_not_guessed(panda, tmp_path):
+    old, older = tmp_path / "old.csv", tmp_path / "older.csv"
+    old.write_text("timestamp,instrument_token,last_price\n2023-02-01T10:00:00,5,100\n")
+    older.write_text("timestamp,instrument_token,last_price\n2019-02-01T10:00:00,5,100\n")
+
+    code, _, err = panda("backtest", "momentum", "--data", old)
+    assert (code, "no charges are known for 2023-02-01" in err) == (1, True)
+    assert panda("backtest", "momentum", "--data", old, "--no-charges")[0] == 0
+    code, _, err = panda("backtest", "momentum", "--data", older)
+    assert (code, "2019-02-01 is outside the trading calendar" in err) == (1, True)
+
+
+def test_a_strategy_that_raises_is_named_on_standard_error(panda, ticks_csv, tmp_path):
+    (tmp_path / "moody.py").write_text("class Moody:\n    def on_tick(self, tick):\n        return 1 // 0\n")
+
+    code, out, err = panda("backtest", "moody.py:Moody", "--data", ticks_csv, "--json")
+
+    assert (code, json.loads(out)["signals"]) == (0, 0)
+    assert "ZeroDivisionError" in panda("backtest", "moody.py:Moody", "--data", ticks_csv)[2] + err
+
+
+def test_a_strategy_that_cannot_be_compiled_is_refused_at_the_start(panda, ticks_csv, tmp_path):
+    (tmp_path / "odd.py").write_text(
+        "from strategies.protocol import strategy\n"
+        "@strategy(state=[('seen', 'i8')], quantity=1)\n"
+        "def odd(state, tick, params):\n"
+        "    return open('x')\n"
+    )
+
+    code, _, err = panda("backtest", "odd.py:odd", "--data", ticks_csv)
+
+    assert code == 2
+    assert "odd cannot be compiled" in err
+
+
+def test_strategies_are_listed_with_their_parameters(panda):
+    code, out, _ = panda("strategies", "list", "--json")
+
+    listed = {row["name"]: row["parameters"] for row in json.loads(out)}
+    assert code == 0
+    assert listed["momentum"] == {"window": 20, "threshold": 0.002, "quantity": 1}
+
+
+def test_the_store_is_made_and_seeded_and_a_second_seed_changes_nothing(panda, tmp_path):
+    assert panda("db", "upgrade")[0] == 0
+    assert panda("db", "seed")[0] == 0
+    code, out, _ = panda("db", "seed")
+
+    assert code == 0
+    assert "8 instruments" in out
+    assert (tmp_path / ".panda").is_dir()
+
+
+def test_unknown_settings_and_brokers_exit_2(panda, monkeypatch):
+    code, _, err = panda("run", "pipeline", "--broker", "zerodha")
+    assert (code, "broker 'zerodha' is not active" in err) == (2, True)
+    monkeypatch.setenv("PANDA_KAFKA__BOTSTRAP", "x")
+    code, _, err = panda("run", "pipeline")
+    assert (code, "PANDA_KAFKA__BOTSTRAP" in err) == (2, True)
+
+
+def test_no_broker_exits_3_and_says_where_it_looked(tmp_path):
+    environment = {**os.environ, "PANDA_KAFKA__BOOTSTRAP": "127.0.0.1:1", "PANDA_DATA_DIR": str(tmp_path)}
+
+    ended = subprocess.run(
+        [sys.executable, "-m", "cli", "run", "pipeline"],
+        capture_output=True,
+        text=True,
+        env=environment,
+        cwd=ROOT,
+        timeout=90,
+    )
+
+    assert ended.returncode == 3, ended.stderr
+    assert "127.0.0.1:1" in ended.stderr
+
+
+def test_the_feed_says_what_it_needs(panda):
+    assert panda("feed", "--source", "file")[0] == 2
+    code, _, err = panda("feed", "--speed", "-1")
+    assert (code, "--speed is 0 (as fast as possible) or more, was -1" in err) == (2, True)
+    code, _, err = panda("feed", "--date", "yesterday")
+    assert (code, "'yesterday'" in err) == (2, True)
