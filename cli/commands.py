@@ -21,16 +21,19 @@ Flow = Literal["pipeline", "feed", "cache", "archive", "config", "api"]
 @app.command()
 def demo(
     seconds: Annotated[float | None, typer.Option(help="End after so many seconds of trading.")] = None,
-    speed: Annotated[float, typer.Option(help="Market seconds per second.")] = 30.0,
+    speed: Annotated[float, typer.Option(help="Market seconds per second; 0 = as fast as possible.")] = 30.0,
     seed: Annotated[int, typer.Option(help="Of the simulated day.")] = 1,
     strategy: Annotated[list[str] | None, typer.Option(help="Run this as well: module:Name or file.py:Name.")] = None,
+    data: Annotated[
+        list[Path] | None, typer.Option(help="Recorded files or folders in place of the simulator.")
+    ] = None,
     port: Annotated[int, typer.Option(help="Of the API on 127.0.0.1.")] = 8000,
     json: Json = False,
 ) -> None:
-    """The whole pipeline on a simulated market day, with embedded parts; Ctrl-C stops cleanly."""
+    """The whole pipeline on a simulated market day (or recorded data), with embedded parts; Ctrl-C stops cleanly."""
     from deploy.demo import DemoOptions, run
 
-    run(DemoOptions(seconds, speed, seed, tuple(strategy or ()), port, json))
+    run(DemoOptions(seconds, speed, seed, tuple(strategy or ()), port, json, tuple(data or ())))
 
 
 @app.command()

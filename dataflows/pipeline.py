@@ -29,7 +29,7 @@ from connectors.kafka.source import KafkaSource, end_offsets, fetch_all
 from connectors.logging import logger
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
-from dataflows.process import ready, stopping
+from dataflows.process import ready, stop_on_signals, stopping
 from functions.events import AccountConfig, Command, InstrumentConfig, StrategyConfig, decode
 from functions.kernel import records as as_records
 from functions.publication import Publication, Publisher
@@ -377,13 +377,13 @@ def live(
     With `until_end` it ends where the log ended at the start, holding nothing back.
     """
     key = f"{broker}-{shard}"
+    configured_until = end_offsets(settings.kafka, list(CONFIG_TOPICS))  # asked first: a change in between is told
     made = parts(read_configuration(settings, broker), broker, key)
     blob = newest_snapshot(settings, key)
     if blob is not None:
         made.load(blob)
         logger().info("pipeline.restored", session=made.session, sequence=made.following, positions=len(made.positions))
-    else:  # configuration has been read to its end: what comes later is a change
-        made.positions = end_offsets(settings.kafka, list(CONFIG_TOPICS))
+    made.positions |= configured_until
     raw = KafkaSource(
         settings.kafka, input_topics(broker), group=f"pipeline-{key}", key=key, positions=lambda: made.positions, stop=stop,
         until_end=until_end, on_live=ready,
@@ -397,5 +397,6 @@ def live(
 def __getattr__(name: str) -> Any:
     """`flow`, made when it is asked for, so that `python -m bytewax.run dataflows.pipeline` works."""
     if name == "flow":
+        stop_on_signals()
         return live(load_settings())
     raise AttributeError(name)

@@ -20,10 +20,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
+
 from connectors.database.seed import demo_seed
 from connectors.database.store import ConfigStore
 from connectors.errors import ConfigError, DependencyError, PipelineError
 from connectors.kafka.source import KafkaSource, Offsets, end_offsets
+from connectors.recorded import read
 from connectors.redis import EmbeddedRedis, start_redis
 from connectors.settings import KafkaSettings, Settings, load
 from dataflows.process import stop_on_signals, stopping
@@ -32,6 +35,7 @@ from deploy.supervisor import Child, Supervisor
 from deploy.tally import Tally
 from functions.events import StrategyConfig
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, Topic, all_topics, outputs
+from strategies.protocol import StrategyError
 from strategies.registry import configure
 
 BROKER: Final = "paper"
@@ -49,6 +53,7 @@ class DemoOptions:
     strategies: tuple[str, ...] = ()
     port: int = 8000
     json: bool = False
+    data: tuple[Path, ...] = ()  # recorded files in place of the simulator
 
 
 @dataclass
@@ -135,15 +140,30 @@ def _start_services(run: Run) -> None:
     }
 
 
-def _configured(extra: Sequence[str]) -> tuple[list[Any], list[Any], list[StrategyConfig]]:
-    """The demo's configuration, with strategies of the user's own over all shares."""
+def _configured(options: DemoOptions) -> tuple[list[Any], list[Any], list[StrategyConfig]]:
+    """The demo's configuration: over recorded data its instruments, and strategies of the user's own over all shares."""
     instruments, accounts, strategies = demo_seed()
-    tokens = [i.instrument_token for i in instruments if i.kind == "EQ"]
-    for implementation in extra:
-        configure(implementation, {})  # refused here, before anything starts
+    if options.data:
+        instruments = read(list(options.data)).instruments
+        tokens = [i.instrument_token for i in instruments if i.kind != "INDEX"]
+        strategies = [msgspec.structs.replace(s, instruments=tokens) for s in strategies]
+    else:
+        tokens = [i.instrument_token for i in instruments if i.kind == "EQ"]
+    for implementation in options.strategies:
+        try:
+            configure(implementation, {})
+        except StrategyError as error:
+            raise ConfigError(str(error), remedy="panda strategies list") from error
         name = "".join(c if c.isalnum() else "_" for c in implementation.rpartition(":")[2]).lower()
         strategies.append(StrategyConfig(name, implementation, {}, tokens, [a.account for a in accounts]))
     return instruments, accounts, strategies
+
+
+def _feed_command(options: DemoOptions) -> list[str]:
+    if not options.data:
+        return _panda("feed", "--source", "sim", "--speed", str(options.speed), "--seed", str(options.seed))
+    files = [word for path in options.data for word in ("--data", str(path.resolve()))]
+    return _panda("feed", "--source", "file", "--speed", str(options.speed), *files)
 
 
 def _start_flows(run: Run) -> dict[str, Child]:
@@ -154,10 +174,7 @@ def _start_flows(run: Run) -> dict[str, Child]:
     for child in children.values():
         run.supervisor.start(child)
     run.supervisor.wait_until_live(*children.values())
-    feed = Child(
-        "feed", _panda("feed", "--source", "sim", "--speed", str(run.options.speed), "--seed", str(run.options.seed)),
-        run.environment,
-    )  # fmt: skip
+    feed = Child("feed", _feed_command(run.options), run.environment, stop_s=60.0)
     children["feed"] = feed
     run.supervisor.start(feed)
     run.supervisor.wait_until_live(feed)
@@ -286,7 +303,7 @@ def run(options: DemoOptions) -> None:
     settings: Settings = load()
     stop_on_signals()
     data = settings.data_dir.resolve()
-    configured = _configured(options.strategies)
+    configured = _configured(options)
     with _only_demo(data):
         _refuse_busy_port(options.port)
         directory = data / "demo"
