@@ -14,7 +14,7 @@ import socket
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -167,17 +167,16 @@ def _feed_command(options: DemoOptions) -> list[str]:
 
 
 def _start_flows(run: Run) -> dict[str, Child]:
-    children = {
-        name: Child(name, _panda("run", name), run.environment)
-        for name in ("config", "pipeline", "cache", "archive", "api")
-    }
+    """The configuration first: a pipeline reads all of it before its first tick."""
+    children = {name: Child(name, _panda("run", name), run.environment) for name in ("config", "cache", "archive", "api")}
     for child in children.values():
         run.supervisor.start(child)
-    run.supervisor.wait_until_live(*children.values())
-    feed = Child("feed", _feed_command(run.options), run.environment, stop_s=60.0)
-    children["feed"] = feed
-    run.supervisor.start(feed)
-    run.supervisor.wait_until_live(feed)
+    run.supervisor.wait_until_live(children["config"])
+    children["pipeline"] = Child("pipeline", _panda("run", "pipeline"), run.environment)
+    children["feed"] = Child("feed", _feed_command(run.options), run.environment, stop_s=60.0)
+    run.supervisor.start(children["pipeline"])
+    run.supervisor.start(children["feed"])
+    run.supervisor.wait_until_live(*(child for name, child in children.items() if name != "config"))
     return children
 
 

@@ -35,12 +35,16 @@ def demo_accounts() -> list[AccountConfig]:
 
 
 def demo_strategies() -> list[StrategyConfig]:
-    """Three ideas over the shares, an order of some twenty to fifty thousand rupees each."""
+    """Three ideas over the shares, an order of some twenty to fifty thousand rupees each, lively enough to watch."""
     shares = [RELIANCE, TCS, HDFCBANK, INFY, SBIN, ICICIBANK]
-    orders = {"momentum": "25000", "mean_reversion": "30000", "moving_average_crossover": "45000"}
+    ideas: list[tuple[str, str, dict[str, int | float | str | bool]]] = [
+        ("momentum", "25000", {"window": 20, "threshold": 0.0008}),
+        ("mean_reversion", "30000", {"window": 60, "deviations": 2.5}),
+        ("moving_average_crossover", "45000", {"fast": 20, "slow": 80, "band": 0.0001}),
+    ]
     return [
-        StrategyConfig(name, name, {}, shares, ["paper-1"], sizing=Sizing("value", amount))
-        for name, amount in orders.items()
+        StrategyConfig(name, name, parameters, shares, ["paper-1"], sizing=Sizing("value", amount))
+        for name, amount, parameters in ideas
     ]
 
 
