@@ -13,8 +13,9 @@ import time
 from collections import Counter
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from pathlib import Path
-from typing import Any, Final, Literal, NamedTuple
+from typing import Any, Final, Literal, NamedTuple, cast
 
 import bytewax.operators as op
 import numpy as np
@@ -59,8 +60,8 @@ from functions.events import (
     tick_id,
     timestamp,
 )  # fmt: skip
-from functions.simulator import CLEAN, FAULTS, UNDECODABLE, UNKNOWN_TOKEN, UNREADABLE, Chunk, Market, day
-from functions.ticks import DEPTH, NO_DEPTH, NO_TICKS, Rows
+from functions.simulator import CLEAN, FAULTS, MISSING_FIELD, UNDECODABLE, UNKNOWN_TOKEN, UNREADABLE, Chunk, Market, day
+from functions.ticks import NO_DEPTH, NO_TICKS, Rows
 from functions.topics import CONFIG_INSTRUMENTS, MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS
 
 Integers = npt.NDArray[np.int64]
@@ -83,7 +84,8 @@ class FeedSettings:
     `speed` is market seconds a second; `None` = as fast as possible. `seconds` ends the feed after so much time of the
     wall, `market_seconds` after so much of the market. `loop` begins again at the end: the next trading day of the
     simulator, a recording moved on by whole weeks. Faster than real time, the feed is held back while the group
-    `follow` is more than `max_lag` records behind it; a market in real time waits for nobody.
+    `follow` is more than `max_lag` records behind it; a market in real time waits for nobody. A group that has read
+    nothing within `reader_wait_s` is taken as not being there, and nothing is held.
     """
 
     source: Literal["sim", "file"] = "sim"
@@ -98,23 +100,21 @@ class FeedSettings:
     batch: int = 2_000  # events of an item, at most
     follow: str | None = "pipeline-paper-0"
     max_lag: int = 20_000
+    reader_wait_s: float = READER_WAIT_S
     market: Market = field(default_factory=Market)
     instruments: tuple[InstrumentConfig, ...] | None = None  # of a recording; None = those of the log
 
     def __post_init__(self) -> None:
         """Raises: `ConfigError` for a value that cannot be."""
+        rates = (("seconds", self.seconds), ("market_seconds", self.market_seconds), ("speed", self.speed))
         for wrong, what, remedy in (
             (self.source not in ("sim", "file"), f"source is sim or file, was {self.source!r}", "--source sim"),
             (self.source == "file" and not self.paths, "source file names no file", "--data FILE_OR_FOLDER"),
-            (self.speed is not None and not 0 < self.speed < 1e9, f"speed is above 0, was {self.speed}", "--speed 1 is real time"),
-            (not 0 <= self.bad_tick_rate <= 1, f"bad_tick_rate is a share from 0 to 1, was {self.bad_tick_rate}", "e.g. 0.001"),
+            (not 0 <= self.bad_tick_rate <= 1, f"bad_tick_rate is from 0 to 1, was {self.bad_tick_rate}", "e.g. 0.001"),
             (self.seed < 0, f"seed is 0 or more, was {self.seed}", "e.g. --seed 1"),
-            (self.seconds is not None and self.seconds <= 0, f"seconds is above 0, was {self.seconds}", "e.g. --seconds 60"),
-            (
-                self.market_seconds is not None and self.market_seconds <= 0,
-                f"market_seconds is above 0, was {self.market_seconds}", "e.g. 3600",
-            ),
-            (self.batch < 1 or self.max_lag < 1, f"batch and max_lag are 1 or more, were {self.batch} and {self.max_lag}", ""),
+            (self.batch < 1, f"batch is 1 or more, was {self.batch}", "leave it out"),
+            (self.max_lag < 1, f"max_lag is 1 or more, was {self.max_lag}", "leave it out"),
+            *((v is not None and not 0 < v < 1e9, f"{name} is above 0, was {v}", "leave it out") for name, v in rates),
         ):  # fmt: skip
             if wrong:
                 raise ConfigError(f"feed: {what}", remedy=remedy)
@@ -134,9 +134,7 @@ def simulated(feed: FeedSettings, today: dt.date) -> Iterator[Chunk]:
         try:
             yield from day(feed.market, date, seed, bad_tick_rate=feed.bad_tick_rate)
         except ValueError as error:
-            raise ConfigError(
-                f"cannot simulate {date}: {error}", remedy="choose a trading day, e.g. --date 2026-11-20"
-            ) from error
+            raise ConfigError(f"cannot simulate {date}: {error}", remedy="choose a trading day with --date") from error
         if not feed.loop or not covers(date + dt.timedelta(days=31)):
             return
         date, seed = next_trading_day(date), seed + 1
@@ -163,7 +161,7 @@ def _once(recording: Recording, shift: int, rows: int) -> Iterator[Chunk]:
     ticks, depth = recording.ticks, recording.depth
     days = day_of(ticks["time"])
     edges = sorted({0, len(ticks), *(np.flatnonzero(np.diff(days)) + 1).tolist()})
-    for first, last in zip(edges[:-1], edges[1:], strict=True):
+    for first, last in pairwise(edges):
         for start in range(first, last, rows):
             part = ticks[start : min(start + rows, last)]
             if shift:
@@ -194,7 +192,7 @@ def with_clock(chunks: Iterator[Chunk], market_seconds: float | None = None) -> 
         ticks = np.maximum.accumulate(chunk.ticks["time"]) if len(chunk.ticks) else chunk.ticks["time"]
         if reached is None:
             reached = (int(ticks[0]) if len(ticks) else chunk.until) - 1
-            until = reached + int(market_seconds * SECOND) if market_seconds is not None else None
+            until = reached + 1 + int(market_seconds * SECOND) if market_seconds is not None else None
         first = max(int(ticks[0]), reached) if len(ticks) else reached
         clock = np.concatenate([seconds_passed(reached, first), seconds_passed(first, chunk.until)])
         times = np.concatenate([clock, ticks])
@@ -218,6 +216,9 @@ class Notices(NamedTuple):
     unreadable: Sequence[Unreadable] = ()
 
 
+NO_NOTICES: Final = Notices()
+
+
 class Ended(NamedTuple):
     """The market has no more; `reason` in words."""
 
@@ -230,11 +231,12 @@ Item = Stretch | Notices | Ended
 class Following:
     """Whether a reader of our records is too far behind. Its group's offsets are asked for once in a while only.
 
-    A group that has not shown itself within `READER_WAIT_S` is taken as not being there, and nothing is held.
+    A group that has read nothing within `wait_s` is taken as not being there, and nothing is held any more.
     """
 
     def __init__(
-        self, offsets: Offsets, group: str, max_lag: int, *, now: Callable[[], float] = time.monotonic, wait_s: float = READER_WAIT_S
+        self, offsets: Offsets, group: str, max_lag: int, *, now: Callable[[], float] = time.monotonic,
+        wait_s: float = READER_WAIT_S,
     ) -> None:  # fmt: skip
         self._offsets = offsets
         self._group = group
@@ -355,7 +357,7 @@ class MarketSource(FixedPartitionedSource[tuple[str, Item], None]):
     speed: float | None = None
     seconds: float | None = None
     batch: int = 2_000
-    notices: Notices = Notices()
+    notices: Notices = NO_NOTICES
     following: Callable[[], Following] | None = None
     stop: Callable[[], bool] = lambda: False
     on_live: Callable[[], None] = lambda: None
@@ -476,7 +478,8 @@ class Events:
 
     def _finished(self, ended: Ended) -> Outgoing:
         faults = sum(self.faults.values())
-        text = f"{self.ticks} ticks ({faults} bad) and {self.clocks} seconds fed, {self.unreadable} rows unreadable; {ended.reason}"
+        fed = f"{self.ticks} ticks ({faults} bad) and {self.clocks} seconds fed"
+        text = f"{fed}, {self.unreadable} rows unreadable; {ended.reason}"
         logger().info("feed.finished", reason=ended.reason, **self._counts(), faults=dict(self.faults))
         alert = SystemAlert("info", "feed.finished", text, SOURCE)
         id = event_id(self.market_time, f"feed:{self._session}", "finished")
@@ -503,16 +506,15 @@ _TICKS: Final = MARKET_TICKS.name
 
 def _depths(rows: Rows) -> Iterator[Depth | None]:
     """The levels of each row that are there; `None` for a row that shows none."""
-    sides = [
-        zip((rows[side] / 1e6).tolist(), rows[f"{side}_quantity"].tolist(), strict=True) for side in ("bid", "ask")
-    ]  # fmt: skip
-    shown = (rows["bid"].any(axis=1) | rows["ask"].any(axis=1)).tolist()
-    full = ((rows["bid"] > 0).all(axis=1) & (rows["ask"] > 0).all(axis=1)).tolist()
-    for some, all_there, (bids, bid_quantities), (asks, ask_quantities) in zip(shown, full, *sides, strict=True):
+    bids = zip((rows["bid"] / 1e6).tolist(), rows["bid_quantity"].tolist(), strict=True)
+    asks = zip((rows["ask"] / 1e6).tolist(), rows["ask_quantity"].tolist(), strict=True)
+    shown = cast(list[bool], (rows["bid"].any(axis=1) | rows["ask"].any(axis=1)).tolist())
+    full = cast(list[bool], ((rows["bid"] > 0).all(axis=1) & (rows["ask"] > 0).all(axis=1)).tolist())
+    for some, all_there, bid, ask in zip(shown, full, bids, asks, strict=True):
         if all_there:
-            yield Depth(list(zip(bids, bid_quantities, strict=True)), list(zip(asks, ask_quantities, strict=True)))
+            yield Depth(list(zip(*bid, strict=True)), list(zip(*ask, strict=True)))
         elif some:
-            yield Depth(_levels(bids, bid_quantities), _levels(asks, ask_quantities))
+            yield Depth(_levels(*bid), _levels(*ask))
         else:
             yield None
 
@@ -525,10 +527,7 @@ def _spoilt(value: bytes, fault: int) -> bytes:
     """A sound record made unreadable in the way of its fault; a missing price (NaN) is null in JSON already."""
     if fault == UNDECODABLE:
         return value[: len(value) // 2] + b"\xff"
-    return _PRICE_FIELD.sub(b"", value) if fault == MISSING else value
-
-
-MISSING: Final = next(fault for fault, name in FAULTS.items() if name == "missing_field")
+    return _PRICE_FIELD.sub(b"", value) if fault == MISSING_FIELD else value
 
 
 # --- the flow -----------------------------------------------------------------------------------------------------------
@@ -564,7 +563,7 @@ def live(
     """
     if feed.source == "sim":
         chunks = simulated(feed, dt.datetime.now(INDIA).date())
-        configs, notices = feed.market.configs, Notices()
+        configs, notices = feed.market.configs, NO_NOTICES
     else:
         known = list(feed.instruments) if feed.instruments is not None else configured_instruments(settings)
         recording = read(feed.paths, instruments=known or None, strict=False)
@@ -576,7 +575,7 @@ def live(
     market = MarketSource(
         lambda: with_clock(chunks, feed.market_seconds), speed=feed.speed, seconds=feed.seconds, batch=feed.batch,
         notices=notices, stop=stop, on_live=on_live,
-        following=(lambda: _following(settings, group, feed.max_lag)) if group is not None else None,
+        following=(lambda: _following(settings, group, feed)) if group is not None else None,
     )  # fmt: skip
     logger().info(
         "feed.started", session=number, source=feed.source, instruments=len(configs), speed=feed.speed, follow=group
@@ -585,8 +584,9 @@ def live(
     return build(market, events, KafkaSink(settings.kafka, linger_ms=5 if hurries else 0))
 
 
-def _following(settings: Settings, group: str, max_lag: int) -> Following:
-    return Following(Offsets(settings.kafka, group, [MARKET_TICKS.name, MARKET_CLOCK.name]), group, max_lag)
+def _following(settings: Settings, group: str, feed: FeedSettings) -> Following:
+    offsets = Offsets(settings.kafka, group, [MARKET_TICKS.name, MARKET_CLOCK.name])
+    return Following(offsets, group, feed.max_lag, wait_s=feed.reader_wait_s)
 
 
 def __getattr__(name: str) -> Any:
@@ -594,6 +594,3 @@ def __getattr__(name: str) -> Any:
     if name == "flow":
         return live(load_settings(), FeedSettings())
     raise AttributeError(name)
-
-
-assert DEPTH.names == ("bid", "ask", "bid_quantity", "ask_quantity")
