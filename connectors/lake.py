@@ -355,12 +355,25 @@ class Files:
 
 
 def prepare(path: Path, topics: Iterable[str]) -> None:
-    """Directories and an empty file for every topic, so that a reader finds all columns before the first record."""
+    """Directories and an empty file for every topic, so that a reader finds all columns before the first record.
+
+    Raises: `DependencyError` where the lake cannot be written and lacks one.
+    """
+    empty = {topic: path / topic / f"date={NO_DATE}" / EMPTY_FILE for topic in topics}
+    missing = {topic: target for topic, target in empty.items() if not target.exists()}
+    if not missing:
+        return
     files = Files(path)
+    written: dict[tuple[str, ...], Path] = {}
     try:
-        for topic in topics:
-            if not (files.directory(topic, NO_DATE) / EMPTY_FILE).exists():
-                files.write(topic, NO_DATE, EMPTY_FILE, [])
+        for topic, target in missing.items():
+            same = written.get(tuple(columns_of(topic)))
+            if same is None:
+                written[tuple(columns_of(topic))] = files.write(topic, NO_DATE, EMPTY_FILE, [])
+            else:  # a second name is whole at once, and needs no syncing of its content
+                target.parent.mkdir(parents=True, exist_ok=True)
+                with suppress(FileExistsError):
+                    os.link(same, target)
     finally:
         files.close()
 
