@@ -2,6 +2,7 @@
 
 import datetime as dt
 import json
+import threading
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import replace
@@ -13,12 +14,14 @@ import msgspec
 import numpy as np
 import pytest
 from bytewax.testing import TestingSink, TestingSource, run_main
+from confluent_kafka import Consumer, TopicPartition
 
 from connectors.errors import ConfigError, DataError, DependencyError
+from connectors.kafka.client import consumer_config
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.records import Outgoing
-from connectors.kafka.sink import Writer
-from connectors.kafka.source import fetch_all
+from connectors.kafka.sink import KafkaSink, Writer
+from connectors.kafka.source import Offsets, end_offsets, fetch_all
 from connectors.recorded import Recording, Unreadable, read
 from connectors.settings import KafkaSettings, Settings
 from dataflows import backtest
@@ -541,6 +544,45 @@ def test_a_feed_whose_reader_never_comes_goes_on_without_it(log: Settings):
     run(log, feed, session=3)
     assert timedelta(seconds=0.5) <= dt.datetime.now(dt.UTC) - began < timedelta(seconds=12)
     assert len(of_session(log, 3)) > 500
+
+
+@pytest.mark.kafka
+def test_a_feed_at_full_speed_is_never_further_ahead_of_a_slow_reader_than_allowed(log: Settings):
+    """A group that reads a few hundred records at a time, and says how far it is."""
+    topics = [MARKET_TICKS.name, MARKET_CLOCK.name]
+    market = Market()
+    events = Events([config.instrument_token for config in market.configs], session=4)
+    start = end_offsets(log.kafka, topics)
+    furthest: list[int] = []
+    over = threading.Event()
+
+    def read_slowly() -> None:
+        consumer = Consumer(consumer_config(log.kafka, "pipeline-slow-0"))
+        consumer.assign([TopicPartition(topic, partition, offset) for (topic, partition), offset in start.items()])
+        read = 0
+        while not over.is_set() or read < events.ticks + events.clocks:
+            messages = [m for m in consumer.consume(300, 0.01) if m.error() is None]
+            read += len(messages)
+            furthest.append(events.ticks + events.clocks - read)
+            if messages:
+                consumer.commit(offsets=consumer.position(consumer.assignment()), asynchronous=False)
+        consumer.close()
+
+    reader = threading.Thread(target=read_slowly)
+    reader.start()
+    chunks = day(market, FRIDAY, 1)
+    source = MarketSource(
+        lambda: with_clock(chunks, 1_200.0),
+        batch=500,
+        following=lambda: Following(Offsets(log.kafka, "pipeline-slow-0", topics), "pipeline-slow-0", 2_000),
+    )
+    run_main(build(source, events, KafkaSink(log.kafka, linger_ms=5)), epoch_interval=timedelta(seconds=0.1))
+    over.set()
+    reader.join(20)
+    assert not reader.is_alive()
+    assert events.ticks > 20_000
+    assert 500 < max(furthest) <= 2_000 + 500 + 500  # allowed, asked for every 500, and one batch
+    assert furthest[-1] == 0
 
 
 @pytest.mark.kafka
