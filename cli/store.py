@@ -4,7 +4,7 @@ import typer
 
 from cli.commands import as_line
 from connectors.settings import load
-from strategies.registry import built_ins, parameters_of
+from strategies.registry import built_ins, check, parameters_of
 from strategies.registry import load as load_strategy
 
 
@@ -26,7 +26,7 @@ def seed() -> None:
     store = ConfigStore(settings.database.url.get_secret_value())
     store.upgrade()
     instruments, accounts, strategies = demo_seed()
-    store.seed(instruments, accounts, strategies)
+    store.seed(instruments, accounts, strategies, check)
     typer.echo(f"seeded {len(instruments)} instruments, {len(accounts)} accounts, {len(strategies)} strategies")
 
 

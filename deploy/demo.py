@@ -36,7 +36,7 @@ from deploy.tally import Tally
 from functions.events import StrategyConfig
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, Topic, all_topics, outputs
 from strategies.protocol import StrategyError
-from strategies.registry import configure
+from strategies.registry import check, configure
 
 BROKER: Final = "paper"
 DRAIN_S: Final = 60.0
@@ -168,7 +168,9 @@ def _feed_command(options: DemoOptions) -> list[str]:
 
 def _start_flows(run: Run) -> dict[str, Child]:
     """The configuration first: a pipeline reads all of it before its first tick."""
-    children = {name: Child(name, _panda("run", name), run.environment) for name in ("config", "cache", "archive", "api")}
+    children = {
+        name: Child(name, _panda("run", name), run.environment) for name in ("config", "cache", "archive", "api")
+    }
     for child in children.values():
         run.supervisor.start(child)
     run.supervisor.wait_until_live(children["config"])
@@ -313,7 +315,7 @@ def run(options: DemoOptions) -> None:
             _start_services(running)
             store = ConfigStore(f"sqlite:///{directory / 'config.sqlite'}")
             store.upgrade()
-            store.seed(*configured)
+            store.seed(*configured, check)
             store.close()
             _trade(running, display)
         finally:

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any, Final
 
 import strategies
+from functions.events import StrategyConfig
 from strategies.protocol import CompiledStrategy, Parameter, PlainStrategy, Strategy, StrategyError, Value, checked
 
 GROUP: Final = "alpha_panda.strategies"
@@ -99,6 +100,11 @@ def parameters_of(author: Any) -> dict[str, Parameter]:
     raise StrategyError(
         f"{author!r} is no strategy: wanted @strategy, a class with on_tick, or one with start and on_batch"
     )
+
+
+def check(config: StrategyConfig) -> None:
+    """Refuses a configuration whose strategy cannot be loaded or takes other parameters. Raises: `StrategyError`."""
+    checked(parameters_of(load(config.implementation)), config.parameters)
 
 
 def configure(implementation: str, given: Mapping[str, Value]) -> Strategy:

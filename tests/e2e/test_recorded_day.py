@@ -1,0 +1,112 @@
+"""Recorded NSE data through the real processes: the fills are those of a backtest, to the byte."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from pathlib import Path
+
+import pytest
+
+from connectors.kafka.embedded import start_embedded
+from connectors.kafka.sink import Writer
+from connectors.kafka.source import committed, end_offsets, fetch_all
+from connectors.recorded import read
+from dataflows import backtest
+from functions.events import AccountConfig, PaperVenue, RiskLimits, StrategyConfig
+from functions.topics import MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, outputs
+from tests.recorded import config_events
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+
+ROOT = Path(__file__).resolve().parents[2]
+DATA = ROOT / ".." / "shared" / "data"
+INPUTS = [MARKET_TICKS.name, MARKET_CLOCK.name]
+ACCOUNT = AccountConfig(
+    "paper-1", "paper", "10000000", RiskLimits(max_order_value="2000000", max_gross_exposure="9000000"),
+    PaperVenue(slippage_bps="1"),
+)  # fmt: skip
+
+
+@contextmanager
+def pipeline_process(settings, directory):
+    ready = directory / "pipeline.ready"
+    environment = os.environ | {
+        "PANDA_KAFKA__BOOTSTRAP": settings.bootstrap, "PANDA_KAFKA__EMBEDDED": "true", "PANDA_DATA_DIR": str(directory),
+        "PANDA_READY_FILE": str(ready),
+    }  # fmt: skip
+    process = subprocess.Popen([sys.executable, "-m", "cli", "run", "pipeline"], cwd=ROOT, env=environment)
+    try:
+        until(lambda: ready.exists() or process.poll() is not None, 60)
+        yield environment
+        ends = end_offsets(settings, INPUTS)
+        until(lambda: caught_up(committed(settings, "pipeline-paper-0", INPUTS), ends), 60)
+        process.send_signal(signal.SIGTERM)
+        assert process.wait(30) == 0
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def caught_up(done, ends):
+    return all(done.get(at, 0) >= end for at, end in ends.items())
+
+
+def until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"not within {seconds} s"
+        time.sleep(0.1)
+
+
+def feed(environment, path):
+    command = [sys.executable, "-m", "cli", "feed", "--source", "file", "--data", str(path), "--speed", "0"]
+    fed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    assert fed.returncode == 0, fed.stderr
+
+
+@pytest.mark.parametrize(
+    ("path", "quantity", "ticks", "reported"),
+    [
+        ("ticks/nifty_options_2025-10-08", 75, 103_312, "gap"),
+        ("nse_1min/nse12_2025-01-06_2025-01-10", 5, 79_276, "missing_minutes"),
+    ],
+    ids=["a day of option ticks", "a week of twelve shares"],
+)
+def test_recorded_data_fills_the_same_through_every_process_as_in_a_backtest(tmp_path, path, quantity, ticks, reported):
+    recording = read([DATA / path])
+    tradable = [i.instrument_token for i in recording.instruments if i.kind != "INDEX"]
+    strategies = [
+        StrategyConfig("follow", "momentum", {"quantity": quantity}, tradable, ["paper-1"]),
+        StrategyConfig("fade", "mean_reversion", {"quantity": quantity}, tradable, ["paper-1"]),
+    ]
+    published = []
+    outcome = backtest.run(
+        recording.ticks, recording.instruments, ACCOUNT, strategies, on_events=published.extend, levels=recording.depth
+    )
+
+    with start_embedded(tmp_path) as broker:
+        kafka = broker.settings
+        writer = Writer(kafka)
+        writer.write(config_events(recording.instruments, [ACCOUNT], strategies))
+        writer.flush()
+        with pipeline_process(kafka, tmp_path) as environment:
+            feed(environment, DATA / path)
+
+        written = end_offsets(kafka, [MARKET_TICKS.name])
+        assert sum(written.values()) == len(recording.ticks) == ticks
+        for topic in outputs("paper"):
+            expected = Counter(value for name, _, value in published if name == topic.name)
+            found = Counter(r.value for r in fetch_all(kafka, [topic.name]))
+            if topic is outputs("paper")[-1]:  # the last second is told only when a later one begins
+                assert not expected - found
+            else:
+                assert found == expected, topic.name
+        dead = sum(1 for _ in fetch_all(kafka, [MARKET_TICKS.dead_letters.name]))
+        assert dead == sum(outcome.dropped.values())
+        assert any(reported.encode() in (r.value or b"") for r in fetch_all(kafka, [MARKET_QUALITY.name]))
+    assert outcome.summary()["fills"] > 100
