@@ -14,13 +14,14 @@ class MyMomentum:
 
     def __init__(self, window=20, threshold=0.002, quantity=1):
         self.prices = deque(maxlen=window)
+        self.window = window
         self.threshold = threshold
         self.quantity = quantity
 
     def on_tick(self, tick):
         """A signed quantity: positive buys, negative sells, 0 does nothing."""
         self.prices.append(tick.price)
-        if len(self.prices) < self.prices.maxlen:
+        if len(self.prices) < self.window:
             return 0
         change = tick.price / self.prices[0] - 1.0
         if change > self.threshold:
