@@ -1,66 +1,30 @@
 """Recorded NSE data through the real processes: the fills are those of a backtest, to the byte."""
 
-import os
-import signal
 import subprocess
 import sys
-import time
 from collections import Counter
-from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
 
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.sink import Writer
-from connectors.kafka.source import committed, end_offsets, fetch_all
+from connectors.kafka.source import end_offsets, fetch_all
 from connectors.recorded import read
 from dataflows import backtest
 from functions.events import AccountConfig, PaperVenue, RiskLimits, StrategyConfig
-from functions.topics import MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, outputs
+from functions.topics import MARKET_QUALITY, MARKET_TICKS, outputs
+from tests.e2e.processes import environment_of, pipeline_process, stop, wait_until_read
 from tests.recorded import config_events
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / ".." / "shared" / "data"
-INPUTS = [MARKET_TICKS.name, MARKET_CLOCK.name]
 ACCOUNT = AccountConfig(
     "paper-1", "paper", "10000000", RiskLimits(max_order_value="2000000", max_gross_exposure="9000000"),
     PaperVenue(slippage_bps="1"),
 )  # fmt: skip
-
-
-@contextmanager
-def pipeline_process(settings, directory):
-    ready = directory / "pipeline.ready"
-    environment = os.environ | {
-        "PANDA_KAFKA__BOOTSTRAP": settings.bootstrap, "PANDA_KAFKA__EMBEDDED": "true", "PANDA_DATA_DIR": str(directory),
-        "PANDA_READY_FILE": str(ready),
-    }  # fmt: skip
-    process = subprocess.Popen([sys.executable, "-m", "cli", "run", "pipeline"], cwd=ROOT, env=environment)
-    try:
-        until(lambda: ready.exists() or process.poll() is not None, 60)
-        yield environment
-        ends = end_offsets(settings, INPUTS)
-        until(lambda: caught_up(committed(settings, "pipeline-paper-0", INPUTS), ends), 60)
-        process.send_signal(signal.SIGTERM)
-        assert process.wait(30) == 0
-    finally:
-        if process.poll() is None:
-            process.kill()
-            process.wait()
-
-
-def caught_up(done, ends):
-    return all(done.get(at, 0) >= end for at, end in ends.items())
-
-
-def until(condition, seconds):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"not within {seconds} s"
-        time.sleep(0.1)
 
 
 def feed(environment, path):
@@ -94,8 +58,10 @@ def test_recorded_data_fills_the_same_through_every_process_as_in_a_backtest(tmp
         writer = Writer(kafka)
         writer.write(config_events(recording.instruments, [ACCOUNT], strategies))
         writer.flush()
-        with pipeline_process(kafka, tmp_path) as environment:
-            feed(environment, DATA / path)
+        with pipeline_process(kafka, tmp_path) as process:
+            feed(environment_of(kafka, tmp_path), DATA / path)
+            wait_until_read(kafka)
+            stop(process)
 
         written = end_offsets(kafka, [MARKET_TICKS.name])
         assert sum(written.values()) == len(recording.ticks) == ticks

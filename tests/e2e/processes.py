@@ -1,0 +1,64 @@
+"""Processes of flows for end-to-end tests: started, waited for, and ended with the test."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from contextlib import contextmanager
+from pathlib import Path
+
+from connectors.kafka.source import committed, end_offsets
+from functions.topics import MARKET_CLOCK, MARKET_TICKS
+
+ROOT = Path(__file__).resolve().parents[2]
+INPUTS = [MARKET_TICKS.name, MARKET_CLOCK.name]
+
+
+def until(condition, seconds, what="it"):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
+        time.sleep(0.05)
+
+
+def environment_of(kafka, directory):
+    return os.environ | {
+        "PANDA_KAFKA__BOOTSTRAP": kafka.bootstrap,
+        "PANDA_KAFKA__EMBEDDED": "true",
+        "PANDA_DATA_DIR": str(directory),
+        "PANDA_READY_FILE": str(directory / "pipeline.ready"),
+    }
+
+
+@contextmanager
+def pipeline_process(kafka, directory, *command):
+    """A live pipeline; killed if the test has not ended it."""
+    ready = directory / "pipeline.ready"
+    ready.unlink(missing_ok=True)
+    command = command or ("-m", "cli", "run", "pipeline")
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment_of(kafka, directory))
+    try:
+        until(lambda: ready.exists() or process.poll() is not None, 60, "the pipeline's start")
+        assert process.poll() is None, f"exit code {process.returncode}"
+        yield process
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def wait_until_read(kafka):
+    """Until the pipeline has worked on everything that is on its input topics now."""
+    ends = end_offsets(kafka, INPUTS)
+
+    def caught_up():
+        done = committed(kafka, "pipeline-paper-0", INPUTS)
+        return all(done.get(at, 0) >= end for at, end in ends.items())
+
+    until(caught_up, 90, "the end of the input")
+
+
+def stop(process):
+    process.send_signal(signal.SIGTERM)
+    assert process.wait(30) == 0

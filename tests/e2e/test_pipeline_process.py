@@ -1,0 +1,82 @@
+"""The pipeline as a process: the plain Bytewax command, a clean stop, and kill -9."""
+
+import time
+from collections import Counter, defaultdict
+
+import pytest
+
+from connectors.kafka.embedded import start_embedded
+from connectors.kafka.sink import Writer
+from connectors.kafka.source import fetch_all
+from dataflows import backtest
+from functions.events import decode
+from functions.topics import outputs
+from tests.e2e.processes import pipeline_process, stop, until, wait_until_read
+from tests.integration.test_pipeline import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS
+from tests.market import walk
+from tests.recorded import config_events, tick_events
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+
+TICKS = walk(9_000, len(TOKENS), 0.0006, 5, step_ns=20_000_000)
+EVENTS = tick_events(TICKS, TOKENS)
+
+
+@pytest.fixture
+def log(tmp_path):
+    with start_embedded(tmp_path) as broker:
+        writer = Writer(broker.settings)
+        writer.write(config_events(INSTRUMENTS, [ACCOUNT], STRATEGIES))
+        writer.flush()
+        yield broker.settings, writer
+
+
+def expected():
+    published = []
+    backtest.run(TICKS, INSTRUMENTS, ACCOUNT, STRATEGIES, on_events=published.extend)
+    wanted = defaultdict(Counter)
+    for topic, _, value in published:
+        wanted[topic][value] += 1
+    return wanted
+
+
+def found(kafka, topic):
+    return Counter(record.value for record in fetch_all(kafka, [topic]))
+
+
+def test_python_m_bytewax_run_works_from_the_root_and_stops_cleanly(log, tmp_path):
+    kafka, writer = log
+    with pipeline_process(kafka, tmp_path, "-m", "bytewax.run", "dataflows.pipeline") as process:
+        writer.write(EVENTS)
+        writer.flush()
+        until(
+            lambda: sum(found(kafka, "paper.pnl.snapshots").values()) >= len(TICKS) // 50 - 2, 60, "the last snapshot"
+        )
+        stop(process)
+
+    wanted = expected()
+    for topic in outputs("paper"):
+        assert found(kafka, topic.name) == wanted[topic.name], topic.name
+
+
+def test_killed_in_the_middle_it_goes_on_and_no_event_is_lost_or_contradicted(log, tmp_path):
+    """What was decided since the last snapshot is published again, the very same bytes: readers drop it by id."""
+    kafka, writer = log
+    for part in (EVENTS[:3_000], EVENTS[3_000:6_000]):
+        with pipeline_process(kafka, tmp_path) as process:
+            writer.write(part)
+            writer.flush()
+            time.sleep(0.7)
+            process.kill()
+            process.wait()
+    with pipeline_process(kafka, tmp_path) as process:
+        writer.write(EVENTS[6_000:])
+        writer.flush()
+        wait_until_read(kafka)
+        stop(process)
+
+    wanted = expected()
+    for topic in outputs("paper"):
+        assert set(found(kafka, topic.name)) == set(wanted[topic.name]), topic.name
+        ids = {decode(value).id for value in found(kafka, topic.name)}
+        assert len(ids) == len(wanted[topic.name]), f"two contents under one id on {topic.name}"
