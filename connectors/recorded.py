@@ -23,30 +23,18 @@ import xxhash
 
 from connectors.errors import DataError
 from functions.bars import TICKS_A_BAR, ticks_of_bars
-from functions.calendar import (
-    DAY,
-    FIRST_DAY,
-    INDIA,
-    IST_OFFSET,
-    LAST_DAY,
-    MINUTE,
-    SECOND,
-    SESSIONS,
-    date_of,
-    day_of,
-    session_class,
-)
+from functions.calendar import DAY, INDIA, IST_OFFSET, MINUTE, SECOND, day_of
 from functions.events import InstrumentConfig, InstrumentKind, QualityReport
+from functions.silences import silences
+from functions.symbols import kind_of, lot_size_of, same_name, symbol_of, tick_size_of, tick_size_text
 from functions.ticks import DEPTH, LEVELS, NO_DEPTH, NO_TICKS, TICK, Rows
 
 Floats = npt.NDArray[np.float64]
 Integers = npt.NDArray[np.int64]
 Booleans = npt.NDArray[np.bool_]
 
-TICK_GAP: Final = 5 * SECOND  # longer silences within a session are reported
 SUFFIXES: Final = (".csv", ".csv.gz", ".parquet")
 _MAX_I4: Final = 2**31 - 1
-_OPEN: Final = 555 * MINUTE - IST_OFFSET  # a quarter past nine in India
 
 
 class Unreadable(NamedTuple):
@@ -110,7 +98,7 @@ def read(
     configs = roster.configs(rows, depth)
     notes = [note for part in parts for note in part.notes]
     spacing = _spacing(len(configs), parts)
-    reports = [_named(note, configs) for note in notes] + list(_silences(rows, configs, spacing))
+    reports = [_named(note, configs) for note in notes] + list(silences(rows, configs, spacing))
     return Recording(configs, rows, depth, reports, [row for part in parts for row in part.unreadable])
 
 
@@ -622,74 +610,6 @@ def _spacing(count: int, parts: list[_Part]) -> Integers:
     return spacing
 
 
-def _silences(rows: Rows, configs: list[InstrumentConfig], spacing: Integers) -> Iterator[QualityReport]:
-    """Gaps, late starts, early ends and rows outside the session, by instrument and day."""
-    for n, config in enumerate(configs):
-        times = rows["time"][rows["instrument"] == n]
-        bar = int(spacing[n])
-        if bar:  # the ticks of a bar stand for its whole length, counted from the open
-            times = np.unique((times - _OPEN) // bar * bar + _OPEN)
-        for day, of_day in _by_day(times):
-            if not FIRST_DAY <= day <= LAST_DAY:
-                yield _report(
-                    "outside_calendar", len(of_day), f"the calendar does not know {date_of(day)}", config, of_day
-                )
-                continue
-            yield from _of_one_day(config, day, of_day, bar)
-
-
-def _by_day(times: Integers) -> Iterator[tuple[int, Integers]]:
-    days = day_of(times)
-    for day in np.unique(days).tolist():
-        yield day, times[days == day]
-
-
-def _of_one_day(config: InstrumentConfig, day: int, times: Integers, bar: int) -> Iterator[QualityReport]:
-    midnight = day * DAY - IST_OFFSET
-    opens, closes = (SESSIONS[day - FIRST_DAY, session_class(config.kind, config.closing_auction)] + midnight).tolist()
-    inside = times[(times >= opens) & (times < closes)] if closes > midnight else times[:0]
-    if outside := len(times) - len(inside):
-        where = times[~np.isin(times, inside)]
-        yield _report(
-            "outside_session", outside, f"{outside} rows of {date_of(day)} lie outside the session", config, where
-        )
-    if not len(inside):
-        return
-    if bar:
-        yield from _missing_minutes(config, day, inside, opens, closes, bar)
-        return
-    steps = np.diff(inside)
-    if (gaps := steps > TICK_GAP).any():
-        longest = int(steps.argmax())
-        detail = f"{int(gaps.sum())} gaps of more than 5 s, the longest {steps[longest] / SECOND:,.1f} s"
-        yield _report("gap", int(gaps.sum()), detail, config, inside[longest : longest + 2])
-    for kind, silence, ends in (
-        ("starts_late", int(inside[0]) - opens, [opens, int(inside[0])]),
-        ("ends_early", closes - int(inside[-1]), [int(inside[-1]), closes]),
-    ):
-        if silence > TICK_GAP:
-            yield _report(kind, 1, f"{kind.replace('_', ' ')} by {silence / SECOND:,.1f} s", config, np.array(ends))
-
-
-def _missing_minutes(
-    config: InstrumentConfig, day: int, inside: Integers, opens: int, closes: int, bar: int
-) -> Iterator[QualityReport]:  # fmt: skip
-    """Bars that a whole session has and this day has not, and the longest run of them."""
-    present = np.unique((inside - opens) // bar)
-    expected = -(-(closes - opens) // bar)
-    missing = np.setdiff1d(np.arange(expected), present)
-    if not len(missing):
-        return
-    runs = np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1)
-    longest = max(runs, key=len)
-    detail = f"{len(missing)} of {expected} bars of {date_of(day)} are missing, at most {len(longest)} in a row"
-    yield _report("missing_minutes", len(missing), detail, config, opens + np.array([longest[0], longest[-1]]) * bar)
-
-
-def _report(kind: str, count: int, detail: str, config: InstrumentConfig, times: Integers) -> QualityReport:
-    return QualityReport(kind, count, detail, config.instrument_token, int(times[0]) // 1000, int(times[-1]) // 1000)
-
-
 def _named(note: _Note, configs: list[InstrumentConfig]) -> QualityReport:
     token = configs[note.instrument].instrument_token if note.instrument >= 0 else None
     return QualityReport(note.kind, note.count, note.detail, token, note.first // 1000, note.last // 1000)
@@ -727,28 +647,6 @@ def _merged(parts: list[_Part]) -> tuple[Rows, Rows]:
 
 # --- instruments ------------------------------------------------------------------------------------------------------
 
-_INDICES: Final = re.compile(r"(NIFTY|SENSEX|BANKEX|INDIAVIX)(50|BANK|NEXT50|IT|AUTO|100|500)?|(BANK|FIN|MIDCP)NIFTY")
-_OPTION: Final = re.compile(r"\d(CE|PE)$")
-_FUTURE: Final = re.compile(r"\d{2}[A-Z]{3}FUT$|\bFUTURES?\b|\bFUT\b")
-_NOISE: Final = re.compile(r"(?i)^(ticks?|quotes?|data|minute|1min|min|kiteconnect|kite|dhan|zerodha|nse|bse|\d{6,})$")
-
-
-def kind_of(symbol: str) -> InstrumentKind:
-    """What a name says about an instrument.
-
-    >>> [kind_of(s) for s in ("RELIANCE", "NIFTY 50", "BANKNIFTY", "NIFTY25DECFUT", "NIFTY25O1422850CE", "PUT 10932226")]
-    ['EQ', 'INDEX', 'INDEX', 'FUT', 'CE', 'PE']
-    """
-    name = symbol.upper().replace("_", " ")
-    if option := _OPTION.search(name):
-        return "CE" if option[1] == "CE" else "PE"
-    words = name.split()
-    if "CALL" in words or "PUT" in words:
-        return "CE" if "CALL" in words else "PE"
-    if _FUTURE.search(name):
-        return "FUT"
-    return "INDEX" if _INDICES.fullmatch(name.replace(" ", "")) else "EQ"
-
 
 @dataclass
 class _Known:
@@ -778,7 +676,7 @@ class _Roster:
         n = len(self._known)
         self._known.append(known)
         self._by_token[known.token] = n
-        self._by_symbol.setdefault(_key(known.symbol), n)
+        self._by_symbol.setdefault(same_name(known.symbol), n)
         return n
 
     def add_list(self, table: _Table) -> None:
@@ -795,14 +693,14 @@ class _Roster:
         columns = table.query(select)
         for token, symbol, lot, tick in zip(*(columns[name].tolist() for name in select), strict=True):
             if token >= 0 and symbol:
-                self._listed[token] = _Known(token, symbol, int(lot), _decimal(tick), kind_of(symbol))
+                self._listed[token] = _Known(token, symbol, int(lot), tick_size_text(tick), kind_of(symbol))
 
     def index(self, table: _Table, columns: dict[str, Any]) -> Integers:
         """Which instrument each row is of."""
         tokens, symbols = columns.pop("token", None), columns.pop("symbol", None)
         count = len(columns["time"])
         if tokens is None and symbols is None:
-            return np.full(count, self._symbol(_symbol_of(table.path)), np.int64)
+            return np.full(count, self._symbol(symbol_of(table.path.name)), np.int64)
         if tokens is not None:
             distinct, first, inverse = _distinct(tokens)
             numbers = [
@@ -819,14 +717,14 @@ class _Roster:
             return self._by_token[token]
         if listed := self._listed.get(token):
             return self._add(listed)
-        symbol = symbol or (_symbol_of(path) if tokens == 1 else str(token))
+        symbol = symbol or (symbol_of(path.name) if tokens == 1 else str(token))
         return self._add(_Known(token, symbol, kind=kind_of(symbol)))
 
     def _symbol(self, symbol: str) -> int:
-        if _key(symbol) in self._by_symbol:
-            return self._by_symbol[_key(symbol)]
+        if same_name(symbol) in self._by_symbol:
+            return self._by_symbol[same_name(symbol)]
         for listed in self._listed.values():
-            if _key(listed.symbol) == _key(symbol):
+            if same_name(listed.symbol) == same_name(symbol):
                 return self._add(listed)
         token = xxhash.xxh32_intdigest(symbol.encode()) & 0x7FFF_FFFF
         while token in self._by_token:
@@ -838,58 +736,18 @@ class _Roster:
         return [known.given or self._config(n, known, rows) for n, known in enumerate(self._known)]
 
     def _config(self, n: int, known: _Known, rows: Rows) -> InstrumentConfig:
-        mine = rows[rows["instrument"] == n]
+        mine = rows["instrument"] == n
         derivative = known.kind in ("FUT", "CE", "PE")
         bse = known.symbol.upper().startswith(("SENSEX", "BANKEX"))
         exchange = ("BFO" if bse else "NFO") if derivative else ("BSE" if bse else "NSE")
         if known.kind == "INDEX":
             return InstrumentConfig(known.token, known.symbol, exchange, "INDEX", "0", 0, enabled=not self._given)
-        lot = known.lot_size or (_lot(mine) if derivative else 1)
-        tick = known.tick_size or _tick(mine["price"])
+        lot = known.lot_size or (lot_size_of(rows[mine]) if derivative else 1)
+        tick = known.tick_size or tick_size_of(rows["price"][mine])
         return InstrumentConfig(known.token, known.symbol, exchange, known.kind, tick, lot, enabled=not self._given)
-
-
-def _key(symbol: str) -> str:
-    return re.sub(r"[\s_]", "", symbol.upper())
-
-
-def _decimal(text: str) -> str:
-    """A tick size as its shortest text; none where it is zero.
-
-    >>> _decimal("0.0500"), _decimal("5.0000"), _decimal("0.0000")
-    ('0.05', '5.00', '')
-    """
-    whole, _, fraction = text.partition(".")
-    fraction = fraction.rstrip("0").ljust(2, "0")
-    return f"{whole}.{fraction}" if f"{whole}{fraction}".strip("0") else ""
 
 
 def _distinct(tokens: Integers) -> tuple[Integers, Integers, Integers]:
     if (tokens == tokens[0]).all():
         return tokens[:1], np.zeros(1, np.int64), np.zeros(len(tokens), np.int64)
     return np.unique(tokens, return_index=True, return_inverse=True)
-
-
-def _symbol_of(path: Path) -> str:
-    """An instrument's name from a file's: without dates, tokens and words that name no instrument.
-
-    >>> _symbol_of(Path("ticks_NIFTY50_256265_20251008.csv")), _symbol_of(Path("BAJAJ-AUTO.csv"))
-    ('NIFTY50', 'BAJAJ-AUTO')
-    """
-    stem = path.name.split(".")[0]
-    words = [word for word in stem.split("_") if not _NOISE.match(word)]
-    return " ".join(words).upper() or stem.upper()
-
-
-def _tick(prices: Floats) -> str:
-    """0.05 where all prices keep to it, else 0.01."""
-    paise = np.rint(prices * 100).astype(np.int64)
-    return "0.05" if (paise % 5 == 0).all() else "0.01"
-
-
-def _lot(rows: Rows) -> int:
-    """The largest number that divides every quantity that was seen; 1 where none was."""
-    names = ("volume", "bid_quantity", "ask_quantity", "open_interest")
-    return (
-        max(int(np.gcd.reduce([np.gcd.reduce(rows[name].astype(np.int64)) for name in names])), 1) if len(rows) else 1
-    )

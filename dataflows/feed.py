@@ -99,7 +99,7 @@ class FeedSettings:
     loop: bool = False
     batch: int = 2_000  # events of an item, at most
     follow: str | None = "pipeline-paper-0"
-    max_lag: int = 20_000
+    max_lag: int = 15_000  # the embedded broker keeps some 30 000 ticks with depth of one instrument
     reader_wait_s: float = READER_WAIT_S
     market: Market = field(default_factory=Market)
     instruments: tuple[InstrumentConfig, ...] | None = None  # of a recording; None = those of the log

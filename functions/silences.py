@@ -1,0 +1,103 @@
+"""Silences: what a recording lacks, by instrument and day, against the sessions of the calendar.
+
+Nothing is repaired here: a gap stays a gap, a report says so.
+"""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+import numpy as np
+import numpy.typing as npt
+
+from functions.calendar import (
+    DAY,
+    FIRST_DAY,
+    IST_OFFSET,
+    LAST_DAY,
+    MINUTE,
+    SECOND,
+    SESSIONS,
+    date_of,
+    day_of,
+    session_class,
+)  # fmt: skip
+from functions.events import InstrumentConfig, QualityReport
+from functions.ticks import Rows
+
+Integers = npt.NDArray[np.int64]
+
+TICK_GAP: Final = 5 * SECOND  # longer silences within a session are reported
+_OPEN: Final = 555 * MINUTE - IST_OFFSET  # a quarter past nine in India
+
+
+def silences(rows: Rows, configs: Sequence[InstrumentConfig], spacing: Integers) -> Iterator[QualityReport]:
+    """Reports of gaps, late starts, early ends, missing bars and rows outside the session.
+
+    `rows` are TICK rows in order of time, `spacing` the length of each instrument's bars in ns, 0 where it has ticks.
+    A gap is a silence of more than `TICK_GAP` between ticks, or a missing bar; the times of its report are those of the
+    longest one.
+    """
+    for n, config in enumerate(configs):
+        times = rows["time"][rows["instrument"] == n]
+        bar = int(spacing[n])
+        if bar:  # the ticks of a bar stand for its whole length, counted from the open
+            times = np.unique((times - _OPEN) // bar * bar + _OPEN)
+        for day, of_day in _by_day(times):
+            if not FIRST_DAY <= day <= LAST_DAY:
+                yield _report(
+                    "outside_calendar", len(of_day), f"the calendar does not know {date_of(day)}", config, of_day
+                )
+                continue
+            yield from _of_one_day(config, day, of_day, bar)
+
+
+def _by_day(times: Integers) -> Iterator[tuple[int, Integers]]:
+    days = day_of(times)
+    for day in np.unique(days).tolist():
+        yield day, times[days == day]
+
+
+def _of_one_day(config: InstrumentConfig, day: int, times: Integers, bar: int) -> Iterator[QualityReport]:
+    midnight = day * DAY - IST_OFFSET
+    opens, closes = (SESSIONS[day - FIRST_DAY, session_class(config.kind, config.closing_auction)] + midnight).tolist()
+    inside = times[(times >= opens) & (times < closes)] if closes > midnight else times[:0]
+    if outside := len(times) - len(inside):
+        where = times[~np.isin(times, inside)]
+        yield _report(
+            "outside_session", outside, f"{outside} rows of {date_of(day)} lie outside the session", config, where
+        )
+    if not len(inside):
+        return
+    if bar:
+        yield from _missing_minutes(config, day, inside, opens, closes, bar)
+        return
+    steps = np.diff(inside)
+    if (gaps := steps > TICK_GAP).any():
+        longest = int(steps.argmax())
+        detail = f"{int(gaps.sum())} gaps of more than 5 s, the longest {steps[longest] / SECOND:,.1f} s"
+        yield _report("gap", int(gaps.sum()), detail, config, inside[longest : longest + 2])
+    for kind, silence, ends in (
+        ("starts_late", int(inside[0]) - opens, [opens, int(inside[0])]),
+        ("ends_early", closes - int(inside[-1]), [int(inside[-1]), closes]),
+    ):
+        if silence > TICK_GAP:
+            yield _report(kind, 1, f"{kind.replace('_', ' ')} by {silence / SECOND:,.1f} s", config, np.array(ends))
+
+
+def _missing_minutes(
+    config: InstrumentConfig, day: int, inside: Integers, opens: int, closes: int, bar: int
+) -> Iterator[QualityReport]:  # fmt: skip
+    """Bars that a whole session has and this day has not, and the longest run of them."""
+    present = np.unique((inside - opens) // bar)
+    expected = -(-(closes - opens) // bar)
+    missing = np.setdiff1d(np.arange(expected), present)
+    if not len(missing):
+        return
+    runs = np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1)
+    longest = max(runs, key=len)
+    detail = f"{len(missing)} of {expected} bars of {date_of(day)} are missing, at most {len(longest)} in a row"
+    yield _report("missing_minutes", len(missing), detail, config, opens + np.array([longest[0], longest[-1]]) * bar)
+
+
+def _report(kind: str, count: int, detail: str, config: InstrumentConfig, times: Integers) -> QualityReport:
+    return QualityReport(kind, count, detail, config.instrument_token, int(times[0]) // 1000, int(times[-1]) // 1000)
