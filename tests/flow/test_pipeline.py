@@ -136,7 +136,7 @@ def test_a_signal_becomes_an_order_on_its_tick_and_a_trade_on_the_next(run):
 def test_every_event_names_its_cause_back_to_the_tick(run):
     log = Log()
     received = log.ticks(tick(101.0, 0.1), tick(101.5, 0.2))
-    first = decode(received.records[0].value).id
+    first = decode(received.records[0].value or b"").id
 
     events = [event for _, event in told(run(desk(), [received]))]
 
@@ -501,8 +501,9 @@ def test_a_ticks_id_is_read_from_the_event_where_another_writer_put_it_elsewhere
     log = Log()
     received = log.ticks(tick(101.0, 0.1), tick(101.5, 0.2))
     first = received.records[0]
-    id = decode(first.value).id
-    moved = b"{" + first.value.removeprefix(f'{{"id":"{id}",'.encode())[:-1] + f',"id":"{id}"}}'.encode()
+    raw = first.value or b""
+    id = decode(raw).id
+    moved = b"{" + raw.removeprefix(f'{{"id":"{id}",'.encode())[:-1] + f',"id":"{id}"}}'.encode()
     received.records[0] = first._replace(value=moved)
 
     signal = told(run(desk(), [received]))[0][1]

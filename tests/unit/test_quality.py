@@ -1,0 +1,120 @@
+"""The gate: each reason made to drop a tick alone, at its boundary from both sides."""
+
+import numpy as np
+import pytest
+
+from functions.kernel import records
+from functions.quality import MAX_PRICE, REASONS, judge, no_ticks_seen, reasons
+from functions.ticks import UNKNOWN
+from tests.desk import TEN, clock, tick, tick_rows
+
+
+def judged(*ticks, seen=None):
+    """The reasons of every tick; None = it passes."""
+    rows = tick_rows(ticks)
+    seen = no_ticks_seen(2) if seen is None else seen
+    failed = judge(records(rows), records(seen))
+    named = [reasons(int(bits)) or None for bits in rows["quality"]]
+    assert failed == sum(bits is not None for bits in named)
+    return named
+
+
+def test_a_price_of_a_known_instrument_passes():
+    assert judged(tick(100.0, 1), tick(100.0, 2), tick(99.0, 2)) == [None, None, None]
+
+
+@pytest.mark.parametrize("price", [0.0, -0.05, np.nan, np.inf, -np.inf, np.nextafter(MAX_PRICE, np.inf), 42_949_672.95])
+def test_what_is_no_price_is_dropped(price):
+    assert judged(tick(price)) == [["bad_price"]]
+
+
+@pytest.mark.parametrize("price", [1e-9, 0.05, MAX_PRICE])
+def test_the_smallest_and_the_largest_price_pass(price):
+    assert judged(tick(price)) == [None]
+
+
+@pytest.mark.parametrize("quote", [{"bid": 2e7}, {"ask": 2e7}])
+def test_a_quote_beyond_every_price_is_dropped(quote):
+    assert judged(tick(100.0, **quote)) == [["bad_price"]]
+    assert judged(tick(100.0, **dict.fromkeys(quote, MAX_PRICE))) == [None]
+
+
+def test_an_instrument_nobody_configured_is_dropped_whatever_its_price():
+    assert judged(tick(np.nan, instrument=int(UNKNOWN))) == [["unknown_instrument"]]
+
+
+def test_time_may_stand_still_but_not_go_back():
+    assert judged(tick(100.0, 2), tick(101.0, 2), tick(102.0, 1.999999)) == [None, None, ["time_backwards"]]
+
+
+def test_each_instrument_has_its_own_time():
+    assert judged(tick(100.0, 2), tick(100.0, 1, instrument=1)) == [None, None]
+
+
+def test_a_dropped_tick_is_not_remembered():
+    assert judged(tick(100.0, 1), tick(-1.0, 9), tick(100.5, 2)) == [None, ["bad_price"], None]
+
+
+def test_an_exact_repetition_is_dropped_every_time():
+    again = {"bid": 99.95, "ask": 100.05, "bid_quantity": 3, "ask_quantity": 4}
+
+    assert judged(*(tick(100.0, 1, **again) for _ in range(3))) == [None, ["duplicate"], ["duplicate"]]
+
+
+@pytest.mark.parametrize(
+    "field", ["time", "price", "bid", "ask", "bid_quantity", "ask_quantity", "volume", "open_interest"]
+)
+def test_a_tick_that_differs_in_one_thing_is_no_repetition(field):
+    rows = tick_rows([tick(100.0, 1), tick(100.0, 1)])
+    rows[field][1] += 1
+
+    assert judge(records(rows), records(no_ticks_seen(1))) == 0
+
+
+def test_the_first_tick_is_compared_with_nothing():
+    rows = tick_rows([tick(100.0)])
+    rows["time"] = 0
+
+    assert judge(records(rows), records(no_ticks_seen(1))) == 0
+
+
+def test_every_reason_that_holds_is_named():
+    assert judged(tick(100.0, 2), tick(-1.0, 1)) == [None, ["bad_price", "time_backwards"]]
+
+
+def test_a_clock_may_repeat_but_not_go_back():
+    assert judged(clock(1), clock(1), clock(3), clock(2)) == [None, None, None, ["time_backwards"]]
+
+
+def test_clocks_and_ticks_do_not_judge_each_other():
+    """A tick may be told a little after the clock has passed it."""
+    assert judged(clock(5), tick(100.0, 4.9), tick(100.0, 4.95)) == [None, None, None]
+
+
+def test_what_was_seen_is_remembered_from_batch_to_batch():
+    seen = no_ticks_seen(2)
+    judged(tick(100.0, 2), clock(7), seen=seen)
+
+    assert judged(tick(100.0, 2), tick(101.0, 1), clock(6), seen=seen) == [
+        ["duplicate"], ["time_backwards"], ["time_backwards"],
+    ]  # fmt: skip
+    assert seen["time"].tolist() == [TEN + 2 * 10**9, 0, TEN + 7 * 10**9]
+
+
+def test_an_old_verdict_is_written_over():
+    rows = tick_rows([tick(100.0)])
+    rows["quality"] = 15
+
+    judge(records(rows), records(no_ticks_seen(1)))
+
+    assert rows["quality"].tolist() == [0]
+
+
+def test_no_ticks_are_no_failures():
+    assert judged() == []
+
+
+def test_every_bit_has_a_name_of_its_own():
+    assert list(REASONS) == [1, 2, 4, 8]
+    assert reasons(15) == ["unknown_instrument", "bad_price", "time_backwards", "duplicate"]
+    assert reasons(0) == []

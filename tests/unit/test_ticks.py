@@ -1,0 +1,163 @@
+"""Ticks: a record of JSON is one row of 64 bytes, a batch of records is one array."""
+
+import struct
+
+import msgspec
+import numpy as np
+import pytest
+
+from functions.events import Depth, MarketClock, MarketTick, encode, envelope
+from functions.ticks import NO_DEPTH, TICK, UNKNOWN, depth, pack
+
+TIME = 1_778_041_800_123_456  # microseconds
+
+
+def raw(*, token: int = 738561, price: float = 2500.55, time: int = TIME, **more) -> bytes:
+    return encode(
+        envelope(MarketTick(token, price, time, **more), id="t", time_ns=0, source="feed", broker="shared"),
+    )
+
+
+def packed(*raws: bytes):
+    return pack(raws, {738561: 0, 408065: 1}.get, len(raws))
+
+
+def test_a_row_holds_everything_that_a_decision_reads():
+    rows, sessions, sequences = packed(
+        raw(
+            volume_traded=9_000_000_000,
+            oi=7,
+            bid=2500.5,
+            ask=2500.6,
+            bid_quantity=30,
+            ask_quantity=40,
+            session=5,
+            sequence=6,
+        )
+    )
+
+    assert rows.tolist() == [(TIME * 1000, 2500.55, 2500.5, 2500.6, 30, 40, 9_000_000_000, 7, 0, 0)]
+    assert (sessions, sequences) == ([5], [6])
+
+
+def test_rows_keep_the_order_of_the_records():
+    rows, _, sequences = packed(raw(token=408065, sequence=2), raw(sequence=1), raw(token=408065, sequence=0))
+
+    assert rows["instrument"].tolist() == [1, 0, 1]
+    assert sequences == [2, 1, 0]
+
+
+def test_a_tick_takes_64_bytes_and_can_be_written_to():
+    rows, _, _ = packed(raw(), raw())
+
+    rows["quality"][1] = 3
+
+    assert (rows.nbytes, rows.dtype, rows["quality"].tolist()) == (128, TICK, [0, 3])
+
+
+def test_an_instrument_nobody_configured_is_unknown():
+    rows, _, _ = packed(raw(token=99))
+
+    assert rows["instrument"].tolist() == [UNKNOWN]
+
+
+def test_a_tick_without_a_number_is_unordered_and_without_quotes_has_none():
+    bare = (
+        b'{"type":"market_tick","version":1,"data":{"instrument_token":738561,"last_price":1,"exchange_timestamp":2}}'
+    )
+
+    rows, sessions, sequences = packed(bare)
+
+    assert rows.tolist() == [(2_000, 1.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0)]
+    assert (sessions, sequences) == ([0], [-1])
+
+
+def test_fields_that_a_newer_writer_added_are_passed_over():
+    newer = raw().replace(b'"last_price"', b'"mood":{"bulls":[1,2]},"last_price"')
+
+    rows, _, _ = packed(newer)
+
+    assert rows["price"].tolist() == [2500.55]
+
+
+def test_no_records_are_no_rows():
+    rows, sessions, sequences = pack([], {}.get, 0)
+
+    assert (len(rows), rows.dtype, sessions, sequences) == (0, TICK, [], [])
+
+
+def test_a_quantity_beyond_31_bits_counts_as_the_largest_one():
+    rows, _, _ = packed(raw(bid_quantity=2**31 - 1, ask_quantity=2**31), raw(bid_quantity=2**40, ask_quantity=3))
+
+    assert rows["bid_quantity"].tolist() == [2**31 - 1, 2**31 - 1]
+    assert rows["ask_quantity"].tolist() == [2**31 - 1, 3]
+
+
+@pytest.mark.parametrize(
+    "field", [{"time": 2**63 // 1000 + 1}, {"volume_traded": 2**63}, {"oi": 2**63}, {"time": -(2**63) // 1000 - 1}]
+)
+def test_a_number_beyond_64_bits_is_refused(field):
+    with pytest.raises((msgspec.ValidationError, OverflowError, struct.error)):
+        packed(raw(), raw(**field))
+
+
+@pytest.mark.parametrize(
+    "broken",
+    [
+        b"",
+        b"{",
+        b"\x00\xff",
+        b"[]",
+        b'{"type":"market_tick","version":1,"data":{}}',
+        raw().replace(b'"last_price":2500.55', b'"last_price":null'),
+        raw().replace(b'"last_price":2500.55', b'"last_price":"2500.55"'),
+        raw().replace(b'"instrument_token":738561', b'"instrument_token":7.5'),
+    ],
+)
+def test_a_record_that_is_no_tick_is_refused(broken):
+    with pytest.raises(msgspec.DecodeError):
+        packed(raw(), broken)
+
+
+def test_another_event_on_the_topic_is_refused_by_its_name():
+    clock = encode(envelope(MarketClock(TIME), id="c", time_ns=0, source="feed", broker="shared"))
+    disguised = raw().replace(b'"type":"market_tick"', b'"type":"market_tock"')
+
+    with pytest.raises(msgspec.DecodeError):
+        packed(clock)
+    with pytest.raises(msgspec.ValidationError, match="version 1 of 'market_tock' is no market_tick this code reads"):
+        packed(disguised)
+
+
+def test_a_tick_of_a_later_version_is_refused_not_guessed():
+    with pytest.raises(msgspec.ValidationError, match="version 2 of 'market_tick' is no market_tick this code reads"):
+        packed(raw().replace(b'"version":1', b'"version":2'))
+
+
+# --- five levels ------------------------------------------------------------------------------------------------------
+
+
+def test_levels_are_micro_rupees_best_first():
+    levels = Depth(buy=[(100.05, 3), (100.0, 4)], sell=[(100.1, 5)])
+
+    rows = depth([raw(depth=levels)], 1)
+
+    assert rows["bid"].tolist() == [[100_050_000, 100_000_000, 0, 0, 0]]
+    assert rows["bid_quantity"].tolist() == [[3, 4, 0, 0, 0]]
+    assert rows["ask"].tolist() == [[100_100_000, 0, 0, 0, 0]]
+    assert rows["ask_quantity"].tolist() == [[5, 0, 0, 0, 0]]
+
+
+def test_a_sixth_level_is_left_out():
+    levels = Depth(buy=[], sell=[(100.0 + n, n + 1) for n in range(7)])
+
+    rows = depth([raw(depth=levels)], 1)
+
+    assert rows["ask_quantity"].tolist() == [[1, 2, 3, 4, 5]]
+
+
+def test_a_tick_without_levels_and_a_row_without_a_record_show_zeros():
+    rows = depth([raw(), None, raw(depth=Depth([], []))], 3)
+
+    assert (len(rows), rows.dtype) == (3, NO_DEPTH.dtype)
+    assert not rows.view(np.int64).any()
