@@ -509,8 +509,9 @@ def test_a_bar_that_opens_above_its_high_is_reported_and_passed_on(write):
 @pytest.fixture(scope="module")
 def million(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("million")
-    select = """SELECT TIMESTAMP '2025-10-08 09:15:00' + to_microseconds(i * 20000) AS timestamp, 256265 + i % 5 AS instrument_token,
-        round(1000 + (i % 777) * 0.05, 2) AS last_price, i AS volume_traded FROM range(1000000) t(i)"""
+    select = """SELECT TIMESTAMP '2025-10-08 09:15:00' + to_microseconds(i * 20000) AS timestamp,
+        256265 + i % 5 AS instrument_token, round(1000 + (i % 777) * 0.05, 2) AS last_price, i AS volume_traded
+        FROM range(1000000) t(i)"""
     with duckdb.connect() as connection:
         connection.execute(f"COPY ({select}) TO '{folder}/ticks.csv'")
         connection.execute(f"COPY ({select}) TO '{folder}/ticks.parquet' (FORMAT PARQUET)")
