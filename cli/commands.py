@@ -15,7 +15,7 @@ app.add_typer(database, name="db")
 app.add_typer(strategies, name="strategies")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON, last on standard output.")]
-Flow = Literal["pipeline", "feed", "cache", "archive", "config", "api"]
+Flow = Literal["pipeline", "cache", "archive", "config", "api"]
 
 
 @app.command()

@@ -7,8 +7,10 @@ from typing import Any
 
 from connectors import logging
 from connectors.errors import ConfigError
+from connectors.kafka.topics import ensure_topics
 from connectors.settings import Settings, load
 from dataflows import process
+from functions.topics import all_topics
 
 
 def _pipeline(settings: Settings, broker: str) -> None:
@@ -53,10 +55,10 @@ def run_flow(flow: str, broker: str) -> None:
         raise ConfigError(
             f"broker {broker!r} is not active", remedy=f"ACTIVE_BROKERS names {', '.join(settings.active_brokers)}"
         )
-    if flow == "feed":
-        raise ConfigError("the feed has a command of its own", remedy="panda feed --source sim|file")
     logging.configure(settings.log, flow)
     process.stop_on_signals()
+    if flow != "api":
+        ensure_topics(settings.kafka, all_topics(settings.active_brokers))
     _FLOWS[flow](settings, broker)
 
 
@@ -83,4 +85,5 @@ def run_feed(
     settings = load()
     logging.configure(settings.log, "feed")
     process.stop_on_signals()
+    ensure_topics(settings.kafka, all_topics(settings.active_brokers))
     process.run(feed.live(settings, feed.FeedSettings(**options)))

@@ -63,6 +63,8 @@ def run(flow: Dataflow, *, epoch_s: float = 0.25) -> None:
         if cause is not None:
             raise cause from error
         raise FatalError(f"the flow stopped: {type(error).__name__}: {error}") from error
+    finally:
+        gc.unfreeze()  # else extension modules complain at exit of what was never collected
 
 
 def _pipeline_error(error: BaseException | None) -> PipelineError | None:

@@ -154,9 +154,19 @@ def _configured(options: DemoOptions) -> tuple[list[Any], list[Any], list[Strate
             configure(implementation, {})
         except StrategyError as error:
             raise ConfigError(str(error), remedy="panda strategies list") from error
-        name = "".join(c if c.isalnum() else "_" for c in implementation.rpartition(":")[2]).lower()
+        name = _strategy_name(implementation, {s.strategy for s in strategies})
         strategies.append(StrategyConfig(name, implementation, {}, tokens, [a.account for a in accounts]))
     return instruments, accounts, strategies
+
+
+def _strategy_name(implementation: str, taken: set[str]) -> str:
+    """A name made of the class, or of file and class where a strategy of that name is there already."""
+    module, _, attribute = implementation.rpartition(":")
+    names = ["".join(c if c.isalnum() else "_" for c in n).lower() for n in (attribute, f"{Path(module).stem}_{attribute}")]
+    for name in names:
+        if name not in taken:
+            return name
+    raise ConfigError(f"there are two strategies named {names[1]!r}", remedy="rename the class, or give --strategy once")
 
 
 def _feed_command(options: DemoOptions) -> list[str]:

@@ -3,7 +3,7 @@
 Under every strategy lies one protocol over batches: `start(instruments) -> state`, `on_batch(state, ticks) -> signal
 rows`. Authors never see a batch. They write one scalar function,
 
-    @strategy(state=[("seen", "i8"), ("mean", "f8")], alpha=0.05, quantity=1)
+    @strategy(state=[("seen", "i8"), ("average", "f8")], alpha=0.05, quantity=1)
     def fade(state, tick, params):
         ...
         return -params.quantity        # signed; 0 = nothing
@@ -26,7 +26,7 @@ import msgspec
 import numpy as np
 
 from functions.events import InstrumentConfig
-from functions.kernel import CACHE, COMPILED, fingerprint, records
+from functions.kernel import CACHE, fingerprint, records
 from functions.orders import KINDS, PRODUCTS
 from functions.signals import DEFAULT_PRODUCT, NO_SIGNALS, SIGNAL
 from functions.ticks import NO_TICKS, TICK, Rows
@@ -341,7 +341,7 @@ class PlainStrategy:
         return [self.author(**self.values) for _ in range(make)]
 
     def on_batch(self, state: list[Any], ticks: Rows) -> Rows:
-        rows: list[tuple[int, Any]] = []
+        rows: list[tuple[int, ...]] = []
         instruments = ticks["instrument"].tolist()
         columns = [self._column(ticks, field) for field in self.fields]
         if state is not self._state:  # bound once, not once a batch
@@ -353,11 +353,11 @@ class PlainStrategy:
         try:
             for row, values in enumerate(zip(*columns, strict=True)):
                 answer = handlers[instruments[row]](make(*values))
-                if answer:
-                    rows.append((row, answer))
+                if answer:  # an answer that is no signal fails its own tick, before the next one is asked
+                    rows += self._converted(row, instruments[row], answer)
         except Exception as error:  # the author's: anything may come
-            raise StrategyFailed(row, self._signals(rows, instruments), error) from error
-        return self._signals(rows, instruments)
+            raise StrategyFailed(row, _signal_rows(rows), error) from error
+        return _signal_rows(rows)
 
     def _column(self, ticks: Rows, field: str) -> list[Any]:
         if field == "instrument_token":
@@ -365,23 +365,25 @@ class PlainStrategy:
             return [tokens[i] for i in ticks["instrument"].tolist()]
         return ticks[field].tolist()
 
-    def _signals(self, answers: list[tuple[int, Any]], instruments: list[int]) -> Rows:
-        if not answers:
-            return NO_SIGNALS
-        table = [
-            self._row(row, nth, instruments[row], each)
-            for row, answer in answers
-            for nth, each in enumerate(answer if isinstance(answer, list) else (answer,))
-        ]
-        return np.array(table, SIGNAL)
+    def _converted(self, row: int, instrument: int, answer: Any) -> list[tuple[int, ...]]:
+        if type(answer) is int:
+            return [(row, abs(answer), 0, 0, 0, 0, instrument, 1 if answer > 0 else -1, 0, -1, 0)]
+        answers = answer if isinstance(answer, list) else [answer]
+        return [self._row(row, nth, instrument, each) for nth, each in enumerate(answers)]
 
     def _row(self, row: int, nth: int, instrument: int, answer: Any) -> tuple[int, ...]:
+        """One SIGNAL row. Raises: `TypeError`, `ValueError` for an answer that is no signal."""
         if isinstance(answer, int):
-            return (row, abs(answer), 0, 0, 0, 0, instrument, 1 if answer > 0 else -1, 0, -1, nth)
+            answer = Signal(answer)
         if not isinstance(answer, Signal):
-            cause = TypeError(f"on_tick returned {answer!r}, wanted a signed int, a Signal, a list of them or None")
-            raise StrategyFailed(row, NO_SIGNALS, cause)
+            raise TypeError(f"on_tick returned {answer!r}, wanted a signed int, a Signal, a list of them or None")
+        if answer.kind not in KINDS:
+            raise ValueError(f"order kind {answer.kind!r} is none of {', '.join(KINDS)}")
+        if answer.product is not None and answer.product not in PRODUCTS:
+            raise ValueError(f"product {answer.product!r} is none of {', '.join(PRODUCTS)}")
         if answer.instrument_token is not None:
+            if answer.instrument_token not in self._tokens:
+                raise ValueError(f"instrument {answer.instrument_token} is not one of the strategy's own")
             instrument = self._tokens.index(answer.instrument_token)
         product = DEFAULT_PRODUCT if answer.product is None else PRODUCTS.index(answer.product)
         return (
@@ -390,9 +392,8 @@ class PlainStrategy:
         )  # fmt: skip
 
 
-def needs_compiler() -> bool:
-    """Whether strategies run compiled in this process (`NUMBA_DISABLE_JIT` turns it off)."""
-    return COMPILED
+def _signal_rows(rows: list[tuple[int, ...]]) -> Rows:
+    return np.array(rows, SIGNAL) if rows else NO_SIGNALS
 
 
 assert set(TICK_FIELDS) - set(_RENAMED) <= set(TICK.names or ()), "a tick field that no row has"

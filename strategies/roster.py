@@ -36,6 +36,7 @@ class _Member:
 
     def __init__(self, config: StrategyConfig, own: list[int], instruments: Sequence[InstrumentConfig]) -> None:
         self.name = config.strategy
+        self.made_of = fingerprint_of(config)
         self.own = np.array(own, np.int32)  # shard index of each of its instruments
         self.local = np.full(len(instruments) + 1, -1, np.int32)  # the other way round
         self.local[self.own] = np.arange(len(own))
@@ -43,6 +44,11 @@ class _Member:
         self.strategy: Strategy = configure(config.implementation, config.parameters)
         self.state: Any = self.strategy.start([instruments[i] for i in own])
         self.failures = 0
+
+
+def fingerprint_of(config: StrategyConfig) -> str:
+    """What a strategy's state depends on: another one starts anew."""
+    return msgspec.json.encode([config.implementation, config.parameters, sorted(config.instruments)]).decode()
 
 
 class Roster:
@@ -171,20 +177,23 @@ class Roster:
     def to_bytes(self) -> bytes:
         """State of all strategies as one blob: arrays as they are, objects of plain strategies pickled."""
         states = [
-            (m.name, self._enabled[s], m.failures, pickle.dumps(m.state, protocol=5))
+            (m.name, m.made_of, self._enabled[s], m.failures, pickle.dumps(m.state, protocol=5))
             for s, m in enumerate(self._members)
         ]
         return msgspec.msgpack.encode(states)
 
     def load(self, blob: bytes) -> None:
-        """Takes over `to_bytes` of a roster of the same strategies; the blob must be our own, it is unpickled.
+        """Takes over `to_bytes`; the blob must be our own, it is unpickled.
 
-        Raises: `StrategyError` where names or the layout of a state differ.
+        A strategy that is new, or is configured otherwise than it was, starts anew (and is no longer suspended).
+        Raises: `StrategyError` where the layout of a state has changed under the same configuration.
         """
-        states = msgspec.msgpack.decode(blob, type=list[tuple[str, bool, int, bytes]])
-        if [name for name, *_ in states] != self.names:
-            raise StrategyError(f"snapshot holds {[n for n, *_ in states]}, this roster {self.names}")
-        for s, (member, (_, enabled, failures, pickled)) in enumerate(zip(self._members, states, strict=True)):
+        states = msgspec.msgpack.decode(blob, type=list[tuple[str, str, bool, int, bytes]])
+        kept = {(name, made_of): rest for name, made_of, *rest in states}
+        for s, member in enumerate(self._members):
+            if (member.name, member.made_of) not in kept:
+                continue
+            enabled, failures, pickled = kept[member.name, member.made_of]
             state = pickle.loads(pickled)
             if isinstance(member.state, np.ndarray):
                 if state.dtype != member.state.dtype or state.shape != member.state.shape:
