@@ -159,8 +159,8 @@ def session(date: dt.date, session_class: int) -> tuple[int, int] | None:
 def session_class(kind: str, closing_auction: bool) -> int:
     """Which class an instrument trades in, from its kind (EQ, INDEX, FUT, CE, PE).
 
-    >>> session_class("FUT", False) == DERIVATIVES, session_class("EQ", True) == CASH_WITH_AUCTION
-    (True, True)
+    >>> session_class("EQ", False), session_class("EQ", True), session_class("FUT", False)
+    (0, 1, 2)
     """
     if kind in ("FUT", "CE", "PE"):
         return int(DERIVATIVES)
