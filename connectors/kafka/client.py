@@ -40,6 +40,7 @@ def client_config(kafka: KafkaSettings) -> dict[str, Any]:
         "socket.timeout.ms": int(SILENCE_S * 1000),
         "socket.nagle.disable": True,
         "reconnect.backoff.max.ms": 1_000,
+        "metadata.recovery.strategy": "none",  # "rebootstrap" forgets the broker, and once in a while its partitions
         "logger": _library_log,
     }
     if kafka.security_protocol.startswith("SASL"):
@@ -68,19 +69,28 @@ def consumer_config(kafka: KafkaSettings, group: str) -> dict[str, Any]:
 
 
 def producer_config(kafka: KafkaSettings, *, linger_ms: int, delivery_timeout_s: float) -> dict[str, Any]:
-    """An idempotent producer that stops at the first record it cannot deliver, and has Java's partitions for keys."""
-    return client_config(kafka) | {
-        "acks": "all",
-        "enable.idempotence": True,
-        "enable.gapless.guarantee": True,
-        "partitioner": "murmur2_random",
-        "linger.ms": linger_ms,
-        # single records gain nothing; the embedded broker keeps 5 MiB a partition, as compressed
-        "compression.type": "lz4" if linger_ms or kafka.embedded else "none",
-        "message.max.bytes": MAX_MESSAGE_BYTES,
-        "delivery.timeout.ms": int(delivery_timeout_s * 1000),
-        "delivery.report.only.error": True,
-    }
+    """An idempotent producer that stops at the first record it cannot deliver, and has Java's partitions for keys.
+
+    The embedded broker would keep a record twice that is sent again because its answer was late: there a request may
+    take as long as its records.
+    """
+    patience = {"socket.timeout.ms": min(int(delivery_timeout_s * 1000), 300_000)} if kafka.embedded else {}
+    return (
+        client_config(kafka)
+        | patience
+        | {
+            "acks": "all",
+            "enable.idempotence": True,
+            "enable.gapless.guarantee": True,
+            "partitioner": "murmur2_random",
+            "linger.ms": linger_ms,
+            # single records gain nothing; the embedded broker keeps 5 MiB a partition, as compressed
+            "compression.type": "lz4" if linger_ms or kafka.embedded else "none",
+            "message.max.bytes": MAX_MESSAGE_BYTES,
+            "delivery.timeout.ms": int(delivery_timeout_s * 1000),
+            "delivery.report.only.error": True,
+        }
+    )
 
 
 class Reachability:
@@ -104,11 +114,13 @@ class Reachability:
             return
         if error.code() != KafkaError._ALL_BROKERS_DOWN:
             self.reason = error.str()
+        self.silent(self.reason)
+
+    def silent(self, reason: str) -> None:
+        """The broker does not answer this client."""
         if self._lost_at is None:
             self._lost_at = time.monotonic()
-            logger().warning(
-                "kafka.unreachable", bootstrap=self._bootstrap, client=self._client, reason=self.reason
-            )  # fmt: skip
+            logger().warning("kafka.unreachable", bootstrap=self._bootstrap, client=self._client, reason=reason)
 
     def answered(self) -> None:
         """The broker has answered this client."""

@@ -5,17 +5,21 @@ record that cannot be delivered stops the flow with its topic, its key and the r
 is written after it.
 """
 
+import time
 from typing import Any, Final
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.errors import FatalError
+from connectors.kafka import client
 from connectors.kafka.client import Reachability, producer_config
 from connectors.kafka.records import Outgoing
 from connectors.settings import KafkaSettings
 
 FULL_WAIT_S: Final = 0.05
+COLLECT_S: Final = 1.0
+_UNKNOWN: Final = "an unknown topic"
 
 
 class Writer:
@@ -48,6 +52,7 @@ class Writer:
                     self._producer.poll(FULL_WAIT_S)
                     self._raise_failure()
                 except KafkaException as error:
+                    self._collect(error.args[0])
                     self._fail(topic, key, error.args[0])
                     self._raise_failure()
         self._producer.poll(0)
@@ -55,11 +60,24 @@ class Writer:
 
     def flush(self) -> None:
         """Returns when the broker has acknowledged everything written. Raises: `FatalError` as `write`."""
-        while self._producer.flush(FULL_WAIT_S):
-            self._raise_failure()
+        began = time.monotonic()
+        try:
+            while self._producer.flush(FULL_WAIT_S):
+                self._raise_failure()
+                if time.monotonic() - began > client.SILENCE_S:
+                    self._reachability.silent(f"no acknowledgement for {client.SILENCE_S:g} s")
+        except KafkaException as error:
+            self._collect(error.args[0])
+            self._fail(_UNKNOWN, None, error.args[0])
         self._raise_failure()
         if self._reachability.lost:
             self._reachability.answered()
+
+    def _collect(self, error: KafkaError) -> None:
+        """After a fatal error of the producer the records concerned report one by one; the first names the reason."""
+        deadline = time.monotonic() + COLLECT_S
+        while error.fatal() and self._failure is None and len(self._producer) and time.monotonic() < deadline:
+            self._producer.poll(0.01)
 
     def _note_error(self, error: KafkaError) -> None:
         if len(self._producer):  # with nothing to write a closed connection is no news

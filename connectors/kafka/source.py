@@ -69,13 +69,11 @@ class Reader:
 
         Raises: `FatalError` where the log no longer holds the next record, or a partition cannot be read.
         """
+        if self._reachability.lost:
+            self._probe()
         first = self._consumer.poll(wait_s)
         if first is None:
-            if self._reachability.lost:
-                self._probe()
             return []
-        if self._reachability.lost and first.error() is None:
-            self._reachability.answered()
         messages = [first]
         if limit > 1:
             messages += self._consumer.consume(limit - 1, 0)
@@ -114,7 +112,7 @@ class Reader:
         )
 
     def _probe(self) -> None:
-        """An idle log brings no message that would tell of the broker's return."""
+        """Asks whether the broker is back: an idle log brings no message that tells, and a queued one tells of before."""
         if time.monotonic() - self._probed_at < PROBE_S:
             return
         try:
