@@ -17,9 +17,8 @@ from typing import Any, Final
 import duckdb
 
 from connectors.errors import ConfigError, DataError
-from connectors.lake import prepare
+from connectors.lake import archived, prepare
 from functions.events import rupees
-from functions.topics import all_topics
 
 VIEWS: Final = (
     "ticks", "clocks", "quality", "signals", "validated", "rejections", "fills", "orders", "pnl", "strategy_pnl",
@@ -41,7 +40,7 @@ def connect(lake_path: str | Path) -> duckdb.DuckDBPyConnection:
     path = Path(lake_path).expanduser().resolve()
     if not path.is_dir():
         raise ConfigError(f"there is no lake at {path}", remedy="`panda demo` or `panda run archive` makes one")
-    prepare(path, [topic.name for topic in all_topics(_SOME_BROKER) if "archive" in topic.readers])
+    prepare(path, archived(_SOME_BROKER))
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": False, "autoload_known_extensions": False, "memory_limit": "2GB"}
     )
@@ -82,6 +81,17 @@ def sql(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], l
         if _is_damage(error):
             raise _damaged(error) from error
         raise ConfigError(f"the query cannot run: {error}", remedy=remedy) from error
+
+
+_COUNTS: Final = """
+    SELECT regexp_extract(file_name, '/([^/]+)/date=[^/]+/[^/]+$', 1) AS topic, CAST(sum(num_rows) AS BIGINT) AS records
+    FROM parquet_file_metadata(getvariable('lake') || '/*/*/*.parquet') GROUP BY topic ORDER BY topic
+"""
+
+
+def counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
+    """Records archived of each topic, copies included; from the files' footers. Raises: `DataError`."""
+    return dict(sql(connection, _COUNTS)[1])
 
 
 def _is_damage(error: duckdb.Error) -> bool:
@@ -230,15 +240,14 @@ class Queries:
         )
         return [PnlPoint(**row) for row in rows]
 
+    def order(self, broker: str, order_id: str) -> dict[str, Any] | None:
+        """One order, however long ago, in the columns of the view; None where there is none."""
+        rows = self._rows("SELECT * EXCLUDE (date) FROM orders WHERE broker = ? AND order_id = ?", [broker, order_id])
+        return rows[0] if rows else None
+
     def counts(self) -> dict[str, int]:
-        """Records archived of each topic, copies included; from the files' footers."""
-        rows = self._rows(
-            "SELECT regexp_extract(file_name, '/([^/]+)/date=[^/]+/[^/]+$', 1) AS topic, "
-            "CAST(sum(num_rows) AS BIGINT) AS records "
-            "FROM parquet_file_metadata(getvariable('lake') || '/*/*/*.parquet') GROUP BY topic ORDER BY topic",
-            [],
-        )
-        return {row["topic"]: row["records"] for row in rows}
+        """Records archived of each topic, copies included."""
+        return {row["topic"]: row["records"] for row in self._rows(_COUNTS, [])}
 
     def close(self) -> None:
         self._connection.close()

@@ -90,7 +90,8 @@ WITH told AS (
     SELECT topic_broker AS broker, data->>'order_id' AS order_id, any_value(data->>'account') AS account,
         any_value(data->>'strategy') AS strategy,
         any_value(TRY_CAST(data->>'instrument_token' AS BIGINT)) AS instrument_token,
-        any_value(data->>'tradingsymbol') AS tradingsymbol, any_value(data->>'side') AS side,
+        any_value(data->>'tradingsymbol') AS tradingsymbol, any_value(data->>'exchange') AS exchange,
+        any_value(data->>'side') AS side,
         any_value(TRY_CAST(data->>'quantity' AS BIGINT)) FILTER (type = 'order_submitted') AS quantity,
         any_value(data->>'kind') AS kind, any_value(data->>'product') AS product,
         any_value(TRY_CAST(data->>'limit_price' AS DOUBLE)) AS limit_price,
@@ -106,8 +107,8 @@ WITH told AS (
         min(date) AS date
     FROM told GROUP BY topic_broker, data->>'order_id'
 )
-SELECT order_id, broker, account, strategy, instrument_token, tradingsymbol, side, quantity, kind, product, limit_price,
-    trigger_price,
+SELECT order_id, broker, account, strategy, instrument_token, tradingsymbol, exchange, side, quantity, kind, product,
+    limit_price, trigger_price,
     CASE
         WHEN reason IS NOT NULL THEN 'failed'
         WHEN filled_quantity > 0 AND remaining = 0 THEN 'filled'

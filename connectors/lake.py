@@ -28,7 +28,7 @@ import numpy as np
 from connectors.errors import ConfigError, DataError, DependencyError
 from connectors.kafka.records import Record
 from connectors.logging import logger
-from functions.topics import MARKET_TICKS
+from functions.topics import MARKET_TICKS, all_topics
 
 NO_DATE: Final = "1970-01-01"  # of records before the first one that has a time; also where the empty file lies
 EMPTY_FILE: Final = "schema.parquet"  # no rows, all columns: a reader finds every topic, written to or not
@@ -315,7 +315,7 @@ class Files:
 
     def _put(self, target: Path, query: str, table_: dict[str, Any] | None = None) -> Path:
         """Runs a query, which finds the columns it is given under the name `table_`, into a file."""
-        temporary = target.with_name(f".{target.name}.tmp")
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")  # a reader may prepare the lake too
         try:
             target.parent.mkdir(parents=True, exist_ok=True)
             self._duck.execute(f"COPY ({query}) TO {_text(temporary)} (FORMAT parquet, COMPRESSION zstd)")
@@ -352,6 +352,11 @@ class Files:
             if not (file.first <= first <= last <= file.last and lowest == highest == file.partition):
                 return f"holds partition {lowest}, offsets {first} to {last}, which its name does not say"
         return None
+
+
+def archived(brokers: Sequence[str]) -> list[str]:
+    """The topics that a lake holds: all events and all dead letters."""
+    return [topic.name for topic in all_topics(tuple(brokers)) if "archive" in topic.readers]
 
 
 def prepare(path: Path, topics: Iterable[str]) -> None:
@@ -443,7 +448,7 @@ class Archive:
 
     def _tidy(self, topic: str) -> None:
         """What a crash left: temporary files, and parts whose merged file is there."""
-        for temporary in (self._path / topic).glob("date=*/.*.tmp"):
+        for temporary in (self._path / topic).glob("date=*/.[0-9]*.tmp"):
             temporary.unlink()
         by_place: dict[tuple[str, int], list[File]] = {}
         for file in self._files.of(topic):

@@ -5,7 +5,7 @@
 Goes on where the names of the lake's files end. A restart reads again what was not yet in a file.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -19,11 +19,10 @@ from confluent_kafka.cimpl import Consumer
 from connectors.kafka.client import START_S, consumer_config, down, partitions
 from connectors.kafka.records import Record
 from connectors.kafka.source import KafkaSource
-from connectors.lake import Archive
+from connectors.lake import Archive, archived
 from connectors.settings import KafkaSettings, Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
-from functions.topics import Topic, all_topics
 
 
 class _LakePartition(StatefulSinkPartition[list[Record], None]):
@@ -76,11 +75,6 @@ def build(records: Source[tuple[str, list[Record]]], lake: Sink[tuple[str, list[
     return flow
 
 
-def input_topics(brokers: Sequence[str]) -> list[Topic]:
-    """What is archived: all events and all dead letters."""
-    return [topic for topic in all_topics(tuple(brokers)) if "archive" in topic.readers]
-
-
 def first_offsets(kafka: KafkaSettings, topics: list[str]) -> dict[tuple[str, int], int]:
     """The first offset that the log still has of each partition. Raises: `DependencyError`."""
     consumer = Consumer(consumer_config(kafka, "archive"))
@@ -97,7 +91,7 @@ def first_offsets(kafka: KafkaSettings, topics: list[str]) -> dict[tuple[str, in
 
 def live(settings: Settings, *, stop: Callable[[], bool] = stopping) -> Dataflow:
     """The flow from the log into the lake of these settings."""
-    topics = [topic.name for topic in input_topics(settings.active_brokers)]
+    topics = archived(settings.active_brokers)
     archive = Archive(Path(settings.lake.path), topics)
 
     def positions() -> dict[tuple[str, int], int]:

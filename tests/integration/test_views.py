@@ -15,7 +15,7 @@ from bytewax.testing import TestingSource, run_main
 from analytics.queries import VIEWS, Fill, Queries, connect, sql
 from connectors.errors import ConfigError, DataError
 from connectors.kafka.records import Record, dead_letter
-from connectors.lake import Archive
+from connectors.lake import Archive, archived
 from dataflows import archive
 from functions.events import encode
 from functions.topics import MARKET_TICKS, all_topics
@@ -43,7 +43,7 @@ DAY = [
     rejected("g2", at=1.5, rules=("daily_loss", "order_value")), submitted("o2", at=2.0), failed("o2", at=2.5),
     submitted("o3", at=3.0), snapshot(3.0), alert(at=3.0), quality(at=3.0), clock(1.0), tick(100.0, 0.0), tick(101.0, 1.0),
 ]  # fmt: skip
-NAMES = [topic.name for topic in archive.input_topics(("paper",))]
+NAMES = archived(("paper",))
 
 
 def fill_lake(lake: Path, *batches: Sequence[Record]) -> Path:
