@@ -1,7 +1,7 @@
 """`panda sql`."""
 
 from pathlib import Path
-from typing import Any
+from shutil import get_terminal_size
 
 import typer
 
@@ -23,17 +23,26 @@ def run_sql(query: str, lake: Path | None, *, as_json: bool) -> None:
 
     columns, rows = sql(connect(_lake(load(), lake)), query)
     if as_json:
-        as_line([dict(zip(columns, map(_plain, row), strict=True)) for row in rows])
+        as_line([dict(zip(columns, row, strict=True)) for row in rows])
         return
-    from rich.console import Console
-    from rich.table import Table
-
-    table = Table(*columns)
-    for row in rows:
-        table.add_row(*("" if value is None else str(value) for value in row))
-    Console().print(table)
+    cells = [["" if value is None else str(value) for value in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(columns, *cells, strict=True)]
+    if sum(widths) + 3 * len(widths) < get_terminal_size().columns:
+        _print_table(columns, cells, widths)
+    else:
+        _print_records(columns, cells)
     typer.echo(f"{len(rows)} rows")
 
 
-def _plain(row: Any) -> list[Any]:
-    return list(row)
+def _print_table(columns: list[str], cells: list[list[str]], widths: list[int]) -> None:
+    for row in (columns, ["-" * width for width in widths], *cells):
+        typer.echo("   ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip())
+
+
+def _print_records(columns: list[str], cells: list[list[str]]) -> None:
+    """A row too wide for the terminal: one column a line."""
+    widest = max(map(len, columns))
+    for number, row in enumerate(cells, 1):
+        typer.echo(f"-- row {number} --")
+        for name, cell in zip(columns, row, strict=True):
+            typer.echo(f"{name.ljust(widest)}  {cell}")

@@ -98,8 +98,8 @@ def test_a_demo_trades_and_log_lake_and_api_agree(tmp_path):
         assert strategy["signals"] == strategy["rejected"] + strategy["orders"]
     assert 0 < summary["first_fill_s"] < 60
     assert counts["market.ticks.dlq"] > 0  # the simulator sends bad ticks
-    for view, topic in (("ticks", "market.ticks"), ("fills", "paper.orders.filled"), ("signals", "paper.signals.raw")):
-        assert sql(tmp_path, f"select count(*) as n from {view}") == [{"n": counts[topic]}]
+    for view, topic in (("pnl", "pnl.snapshots"), ("fills", "orders.filled"), ("signals", "signals.raw")):
+        assert sql(tmp_path, f"select count(*) as n from {view}") == [{"n": counts[f"paper.{topic}"]}]
     (rejected,) = sql(tmp_path, "select count(distinct id) as n from rejections")
     assert rejected["n"] == counts["paper.signals.rejected"]
 
