@@ -1,0 +1,1 @@
+"""Benchmarks: figures that the project promises, each from one command; `docs/benchmarks.md` holds the last ones."""
