@@ -69,6 +69,7 @@ def waiting(attempt: Callable[[], Any], *, stop: Callable[[], bool], unwritten: 
 
     Raises: `DependencyError` when the process is stopped meanwhile; `ConfigError` for wrong credentials.
     """
+    answer: Any = None
     away_since: float | None = None
     try:
         for retry in stamina.retry_context(

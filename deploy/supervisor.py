@@ -31,9 +31,12 @@ class ChildDied(PipelineError):
 
 
 def _die_with_parent() -> None:
-    """In the child, before exec: SIGTERM when the parent is gone, however it went (Linux only)."""
+    """In the child, before exec: SIGKILL when the parent is gone, however it went (Linux only).
+
+    Not SIGTERM: the broker dies in the same moment, and a flow that is asked to stop first waits for it.
+    """
     if sys.platform == "linux":
-        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+        ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
 
 
 @dataclass

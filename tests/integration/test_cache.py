@@ -284,6 +284,52 @@ def test_wrong_credentials_are_a_matter_of_configuration(server: EmbeddedRedis, 
         client.config_set("requirepass", "")
 
 
+_CACHING = """
+import sys
+from pydantic import SecretStr
+from connectors.redis import Desk, connect
+from connectors.settings import RedisSettings
+from dataflows.cache import decoded
+from tests.integration.test_cache import long_day
+records = long_day()
+desk = Desk(connect(RedisSettings(url=SecretStr(sys.argv[1]))), "paper")
+desk.open()
+print("open", flush=True)
+for n in range(0, len(records), 7):
+    desk.write(decoded(records[n : n + 7]).taken)
+print("done", flush=True)
+"""
+
+
+def long_day() -> list[Record]:
+    """Two thousand events, each on the log a second time three hundred records later."""
+    log, events = Log(), []
+    for n in range(400):
+        events += [signal(f"g{n}", at=n), submitted(f"o{n}", at=n), filled(f"o{n}", position=n, at=n + 0.5)]
+        events += [rejected(f"g{n}", at=n), snapshot(n + 1.0, charges=f"{n}.00")]
+    doubled = [event for n in range(0, len(events), 300) for event in (events[n : n + 300] * 2)]
+    return log.append(*doubled)
+
+
+def test_killed_at_any_moment_it_ends_in_the_tables_of_a_run_without_a_kill(server: EmbeddedRedis, client: Any):
+    fold(client, [long_day()])
+    whole = tables(client)
+    client.flushdb()
+    offsets = []
+
+    for delay_s in (0.02, 0.07, 0.12):
+        with subprocess.Popen([sys.executable, "-c", _CACHING, server.url], stdout=subprocess.PIPE) as process:
+            assert process.stdout is not None
+            assert process.stdout.readline() == b"open\n"
+            time.sleep(delay_s)
+            process.send_signal(signals.SIGKILL)
+        offsets.append(sum(map(int, client.hvals(KEYS.offsets))))
+    fold(client, [long_day()])
+
+    assert offsets == sorted(offsets)
+    assert tables(client) == whole
+
+
 # --- the embedded server ----------------------------------------------------------------------------------------------
 
 

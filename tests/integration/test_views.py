@@ -300,12 +300,19 @@ def test_counts_are_the_records_of_each_topic(lake: Path):
     assert counts["paper.orders.filled.dlq"] == 0
 
 
-def test_panda_sql_refuses_with_exit_code_2_and_writes_nothing_to_standard_output(lake: Path):
-    command = [sys.executable, "-m", "cli", "sql", "COPY (SELECT 1) TO 'x.csv'", "--lake", str(lake), "--json"]
+def panda(query: str, lake: Path) -> subprocess.CompletedProcess[str]:
+    command = [sys.executable, "-m", "cli", "sql", query, "--lake", str(lake), "--json"]
+    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], check=False)
 
-    refused = subprocess.run(
-        command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], check=False
-    )
+
+def test_panda_sql_answers_with_one_line_of_json(day: Path):
+    answered = panda("SELECT order_id, charges FROM orders WHERE status = 'filled'", day)
+
+    assert (answered.returncode, answered.stdout) == (0, '[{"order_id":"o1","charges":"3.000000"}]\n')
+
+
+def test_panda_sql_refuses_with_exit_code_2_and_writes_nothing_to_standard_output(day: Path):
+    refused = panda("COPY (SELECT 1) TO 'x.csv'", day)
 
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "a query is one SELECT" in refused.stderr
