@@ -10,11 +10,11 @@ from bytewax import operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
-from connectors.kafka.sink import KafkaSink
-from connectors.kafka.source import fetch_all
 
 from connectors.database.outbox import AcknowledgingSink, Change, Outbox, OutboxSource
 from connectors.database.store import TOPICS, ConfigStore
+from connectors.kafka.sink import KafkaSink
+from connectors.kafka.source import fetch_all
 from connectors.settings import KafkaSettings, Settings, load
 from dataflows.process import ready, stopping
 

@@ -351,4 +351,3 @@ def _branches(rows: Sequence[tuple[int, ...]]) -> list[list[tuple[int, ...]]]:
         else:
             branches[-1].append(row)
     return branches
-

@@ -189,7 +189,7 @@ class Roster:
         Raises: `StrategyError` where the layout of a state has changed under the same configuration.
         """
         states = msgspec.msgpack.decode(blob, type=list[tuple[str, str, bool, int, bytes]])
-        kept = {(name, made_of): rest for name, made_of, *rest in states}
+        kept = {(name, made_of): (enabled, failures, state) for name, made_of, enabled, failures, state in states}
         for s, member in enumerate(self._members):
             if (member.name, member.made_of) not in kept:
                 continue
