@@ -117,7 +117,7 @@ def load() -> str:
     return " ".join(Path("/proc/loadavg").read_text().split()[:3])
 
 
-def arguments(about: str | None, **sizes: tuple[float, str]) -> argparse.Namespace:
+def arguments(about: str | None, **sizes: tuple[float | str, str]) -> argparse.Namespace:
     """`--json` and one option a size: name=(default, meaning)."""
     parser = argparse.ArgumentParser(description=(about or "").split("\n")[0])
     parser.add_argument("--json", action="store_true", help="print one line of JSON last")
