@@ -20,12 +20,12 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
-from typing import Final
+from typing import Final, get_args
 
 import confluent_kafka.cimpl
 
 from connectors.errors import ConfigError, DependencyError, PipelineError
-from connectors.settings import KafkaSettings
+from connectors.settings import Broker, KafkaSettings
 from functions.topics import Topic, all_topics
 
 START_S: Final = 15.0
@@ -204,9 +204,10 @@ class Embedded:
         if self.process.stdin is not None:
             self.process.stdin.close()
         self.process.terminate()
+        self.process.send_signal(signal.SIGCONT)  # a paused process does not hear SIGTERM
         try:
             return self.process.wait(STOP_S)
-        except subprocess.TimeoutExpired:  # a stopped process (SIGSTOP) does not hear SIGTERM
+        except subprocess.TimeoutExpired:
             self.process.kill()
             return self.process.wait()
 
@@ -250,6 +251,13 @@ def start_embedded(directory: Path, brokers: tuple[str, ...] = ("paper",)) -> Em
     return Embedded(process, port_file.read_text().strip())
 
 
+def _known(brokers: list[str]) -> tuple[str, ...]:
+    for name in brokers:
+        if name not in get_args(Broker):
+            raise ConfigError(f"no broker {name}", remedy=f"name some of {', '.join(get_args(Broker))}")
+    return tuple(brokers)
+
+
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command line; returns the exit code."""
     parser = argparse.ArgumentParser(
@@ -260,7 +268,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--until-stdin-ends", action="store_true", help="also end when standard input does")
     given = parser.parse_args(arguments)
     try:
-        serve(given.port_file, all_topics(tuple(given.brokers.split(","))), until_stdin_ends=given.until_stdin_ends)
+        topics = all_topics(_known(given.brokers.split(",")))
+        serve(given.port_file, topics, until_stdin_ends=given.until_stdin_ends)
     except PipelineError as error:
         print(error, file=sys.stderr)  # noqa: T201 - the last words of a command
         return error.exit_code

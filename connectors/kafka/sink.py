@@ -38,7 +38,7 @@ class Writer:
 
         Raises: `FatalError` where one of them, or an earlier one, could not be delivered.
         """
-        produce = self._producer.produce
+        produce: Any = self._producer.produce  # its type asks for a list of optional headers
         for record in records:
             topic, key, value, headers = record
             while True:
@@ -85,7 +85,7 @@ class Writer:
 
     def _note_failure(self, error: KafkaError | None, message: Message) -> None:
         if error is not None:
-            self._fail(message.topic(), message.key(), error)
+            self._fail(message.topic() or _UNKNOWN, message.key(), error)
 
     def _fail(self, topic: str, key: bytes | None, error: KafkaError) -> None:
         if self._failure is None:

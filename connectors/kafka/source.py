@@ -11,7 +11,7 @@ from datetime import UTC, datetime
 from typing import Any, Final
 
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
-from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.cimpl import Consumer
 
 from connectors.errors import FatalError
@@ -25,6 +25,7 @@ Positions = dict[tuple[str, int], int]  # (topic, partition) -> offset of the ne
 POLL_S: Final = 0.01  # a flow has other work: epochs to close, a stop to notice
 PROBE_S: Final = 0.5
 SILENT_READ_S: Final = 30.0
+_Received = Any  # a message that came from the broker: it has all that its type calls optional
 _NO_GROUP: Final = "panda-reader"  # librdkafka wants a name even where nothing is committed
 
 
@@ -79,7 +80,7 @@ class Reader:
             messages += self._consumer.consume(limit - 1, 0)
         return self._records(messages)
 
-    def _records(self, messages: list[Message]) -> list[Record]:
+    def _records(self, messages: list[_Received]) -> list[Record]:
         records = []
         positions = self.positions
         for message in messages:
@@ -94,7 +95,7 @@ class Reader:
             self.ahead = {at: end for at, end in self.ahead.items() if positions[at] < end}
         return records
 
-    def _judge(self, message: Message, error: KafkaError) -> None:
+    def _judge(self, message: _Received, error: KafkaError) -> None:
         if error.code() == KafkaError._PARTITION_EOF:
             # Markers and compacted records take offsets that no message has: the end says where the reading is.
             at = (message.topic(), message.partition())

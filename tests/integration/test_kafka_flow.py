@@ -397,8 +397,8 @@ def test_a_paused_broker_is_waited_for_said_once_and_nothing_is_lost(tmp_path: P
             assert [line["event"] for line in lines if line["client"] == client_name] == [
                 "kafka.unreachable", "kafka.reachable",
             ]  # fmt: skip
-        copied = [record.value for record in fetch_all(kafka, ["market.quality"])]
-        assert sorted(copied) == sorted(record.value for record in numbered("x", 2_000) + numbered("x", 1_000))
+        copied = [int(record.value or b"") for record in fetch_all(kafka, ["market.quality"])]
+        assert sorted(copied) == sorted([*range(2_000), *range(1_000)])
 
 
 def test_a_flow_on_an_idle_log_notices_the_broker_s_return(tmp_path: Path, monkeypatch, lines):
