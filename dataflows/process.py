@@ -54,6 +54,7 @@ def run(flow: Dataflow, *, epoch_s: float = 0.25) -> None:
     stop_on_signals()
     gc.collect()
     gc.freeze()
+    gc.set_threshold(100_000, 20, 50)  # batches make many short-lived tuples and no cycles
     try:
         cli_main(flow, epoch_interval=timedelta(seconds=epoch_s))
     except PipelineError:

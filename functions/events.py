@@ -415,6 +415,18 @@ def envelope(
 _hash = xxhash.xxh3_128_hexdigest
 
 
+def id_prefix(time_ns: int) -> str:
+    """The first half of an event's id: its time."""
+    milliseconds = time_ns // 1_000_000
+    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7"
+
+
+def id_under(prefix: str, cause: str, step: str) -> str:
+    """An event's id from its prefix, where many share one."""
+    digest = _hash((cause + step).encode())
+    return f"{prefix}{digest[:3]}-a{digest[3:6]}-{digest[6:18]}"
+
+
 def event_id(time_ns: int, cause: str, step: str) -> str:
     """A UUID shaped as version 7 whose random part is a hash: the same inputs give the same id.
 
@@ -424,9 +436,7 @@ def event_id(time_ns: int, cause: str, step: str) -> str:
     >>> event_id(1_763_697_600_123_000_000, "3f1c", "risk:0")
     '019aa491-a67b-7395-a705-2869c58e69c6'
     """
-    milliseconds = time_ns // 1_000_000
-    digest = _hash((cause + step).encode())
-    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7{digest[:3]}-a{digest[3:6]}-{digest[6:18]}"
+    return id_under(id_prefix(time_ns), cause, step)
 
 
 def tick_id(instrument_token: int, time_ns: int, ordinal: int) -> str:

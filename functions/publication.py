@@ -15,7 +15,7 @@ import msgspec
 
 from functions import topics
 from functions.account import ALERTS
-from functions.events import VERSION, event_id, rupees, timestamp
+from functions.events import VERSION, id_prefix, id_under, rupees, timestamp
 from functions.orders import KINDS, PRODUCTS, REASONS, TOLD_ACK, TOLD_FAILED, TOLD_PLACED, TOLD_SUBMITTED
 from functions.portfolio import ACCOUNT_LEVEL, SNAPSHOT, STRATEGY_LEVEL
 from functions.risk import REFUSAL, explain
@@ -26,6 +26,9 @@ Publication = tuple[str, bytes, bytes]  # topic, key, JSON
 SOURCE: Final = "pipeline"
 
 _SUBMITTED, _ACK, _PLACED, _FAILED = int(TOLD_SUBMITTED), int(TOLD_ACK), int(TOLD_PLACED), int(TOLD_FAILED)
+
+
+_REFUSAL_FIELDS: Final = REFUSAL.names or ()
 
 
 class OpenOrder(NamedTuple):
@@ -44,14 +47,17 @@ def _price(micro: int) -> str:
     return repr(micro / 1e6) if micro else "null"
 
 
+_EXACT_AS_FLOAT: Final = 10**15  # below, a float holds micro-rupees with less than half a unit of error
+
+
 def _money(micro: int) -> str:
     """`events.rupees` for the hot path."""
-    if micro < 0:
-        return "-" + _money(-micro)
-    paise, rest = divmod(micro, 10_000)
-    if rest == 0:
-        return f"{paise // 100}.{paise % 100:02d}"
-    return f"{micro // 1_000_000}.{micro % 1_000_000:06d}".rstrip("0")
+    if micro == 0:
+        return "0.00"
+    if not -_EXACT_AS_FLOAT < micro < _EXACT_AS_FLOAT:
+        return rupees(micro)
+    text = f"{micro / 1e6:.6f}"
+    return text[:-4] if text.endswith("0000") else text.rstrip("0")
 
 
 def average_price(cost: int, position: int) -> int:
@@ -72,14 +78,33 @@ class Publisher:
         self.shard = shard
         self.broker = broker
         self.working: dict[int, OpenOrder] = {}
-        self._topic = {t: t.of(broker).name for t in topics.PER_BROKER}
-        self._tail = f'","source":"{SOURCE}","version":{VERSION},"broker":"{broker}","data":{{'
-        self._owners: dict[tuple[int, int], str] = {}
+        self._raw_topic = topics.SIGNALS_RAW.of(broker).name
+        self._validated_topic = topics.SIGNALS_VALIDATED.of(broker).name
+        self._rejected_topic = topics.SIGNALS_REJECTED.of(broker).name
+        self._submitted_topic = topics.ORDERS_SUBMITTED.of(broker).name
+        self._ack_topic = topics.ORDERS_ACK.of(broker).name
+        self._placed_topic = topics.ORDERS_PLACED.of(broker).name
+        self._filled_topic = topics.ORDERS_FILLED.of(broker).name
+        self._failed_topic = topics.ORDERS_FAILED.of(broker).name
+        self._pnl_topic = topics.PNL_SNAPSHOTS.of(broker).name
+        self._tail = f',"source":"{SOURCE}","version":{VERSION},"broker":"{broker}","data":{{'
+        self._owners: dict[tuple[int, int], tuple[str, str, bytes]] = {}
         self._symbols = [
             f'"tradingsymbol":{_text(i.tradingsymbol)},"exchange":"{i.exchange}"' for i in shard.instrument_configs
         ]
         self._symbol = [f'"tradingsymbol":{_text(i.tradingsymbol)}' for i in shard.instrument_configs]
-        self._signal_ids: dict[int, tuple[str, str]] = {}
+        self._limits = [_plain(shard.limits[shard.account_names.index(a)]) for a, _ in shard.subscription_names]
+        self._terms = [_plain(row) for row in shard.instruments]
+        self._keys: dict[tuple[int, int], bytes] = {}
+        self._steps: dict[tuple[int, int], str] = {}
+        self._signal_ids: list[tuple[str, str]] = []
+        self._at(0)
+
+    def _at(self, time: int) -> None:
+        """Neighbouring events share their moment, and so the texts made of it."""
+        self._now = time
+        self._stamp = timestamp(time)
+        self._prefix = id_prefix(time)
 
     # --- the batch ----------------------------------------------------------------------------------------------------
 
@@ -90,7 +115,6 @@ class Publisher:
         if not len(signals) and not decided.any:
             return []
         out: list[Publication] = []
-        self._signal_ids.clear()
         raw = self._raw_signals(ticks, signals, tick_id)
         for _, kind, row in self._in_order(decided):
             kind(out, raw, row)
@@ -116,9 +140,9 @@ class Publisher:
 
     def _raw_signals(self, ticks: Rows, signals: Rows, tick_id: Callable[[int], str]) -> list[Publication | None]:
         """trading_signal of every signal; they are given out before their first answer."""
+        self._signal_ids = []
         if not len(signals):
             return []
-        topic = self._topic[topics.SIGNALS_RAW]
         tokens, names, products = (
             self.shard.tokens,
             self.shard.strategy_names,
@@ -126,12 +150,15 @@ class Publisher:
         )
         times = ticks["time"][signals["row"]].tolist()
         events: list[Publication | None] = []
-        for j, (row, quantity, limit, trigger, price, s, i, side, kind, product, nth) in enumerate(signals.tolist()):
-            time = times[j]
+        for (row, quantity, limit, trigger, price, s, i, side, kind, product, nth), time in zip(
+            signals.tolist(), times, strict=True
+        ):
+            if time != self._now:
+                self._at(time)
             cause = tick_id(row)
             strategy, token = names[s], tokens[i]
-            id = event_id(time, cause, f"signal:{strategy}:{nth}")
-            self._signal_ids[j] = (id, cause)
+            id = id_under(self._prefix, cause, self._step(s, nth))
+            self._signal_ids.append((id, cause))
             name = PRODUCTS[product if product >= 0 else products[s]]
             data = (
                 f'"signal_id":"{id}","strategy":"{strategy}","instrument_token":{token},'
@@ -139,10 +166,21 @@ class Publisher:
                 f'"product":"{name}","price":{price / 1e6!r},"limit_price":{_price(limit)},'
                 f'"trigger_price":{_price(trigger)}'
             )
-            events.append(
-                (topic, f"{strategy}:{token}".encode(), self._json(id, "trading_signal", time, cause, cause, data))
-            )
+            json = self._json(id, "trading_signal", cause, f'"{cause}"', data)
+            events.append((self._raw_topic, self._key(s, i), json))
         return events
+
+    def _step(self, s: int, nth: int) -> str:
+        step = self._steps.get((s, nth))
+        if step is None:
+            step = self._steps[s, nth] = f"signal:{self.shard.strategy_names[s]}:{nth}"
+        return step
+
+    def _key(self, s: int, i: int) -> bytes:
+        key = self._keys.get((s, i))
+        if key is None:
+            key = self._keys[s, i] = f"{self.shard.strategy_names[s]}:{self.shard.tokens[i]}".encode()
+        return key
 
     def _caused_by(self, out: list[Publication], raw: list[Publication | None], j: int) -> tuple[str, str]:
         """(signal id, correlation id) of a signal; its own event goes out first."""
@@ -153,85 +191,80 @@ class Publisher:
         return self._signal_ids[j]
 
     def _refusal(self, out: list[Publication], raw: list[Publication | None], row: tuple[int, ...]) -> None:
-        refusal = dict(zip(REFUSAL.names or (), row, strict=True))
+        refusal = dict(zip(_REFUSAL_FIELDS, row, strict=True))
+        time = refusal["time"]
+        if time != self._now:
+            self._at(time)
         signal, correlation = self._caused_by(out, raw, refusal["signal"])
-        s, i, time = refusal["subscription"], refusal["instrument"], refusal["time"]
-        account, strategy = self.shard.subscription_names[s]
-        shard = self.shard
-        a = shard.account_names.index(account)
-        reasons = explain(refusal, shard.limits[a], shard.instruments[i])
-        words = ",".join(f'{{"rule":"{r.rule}","limit":"{r.limit}","observed":"{r.observed}"}}' for r in reasons)
-        id = event_id(time, signal, f"risk:{account}")
+        s, i = refusal["subscription"], refusal["instrument"]
+        owner, step, key = self._owner(s, i)
+        reasons = explain(refusal, self._limits[s], self._terms[i])
+        words = ",".join([f'{{"rule":"{r.rule}","limit":"{r.limit}","observed":"{r.observed}"}}' for r in reasons])
+        id = id_under(self._prefix, signal, step)
         data = (
-            f'"signal_id":"{signal}",{self._owner(s, i)},"side":"{"BUY" if refusal["side"] > 0 else "SELL"}",'
+            f'"signal_id":"{signal}",{owner},"side":"{"BUY" if refusal["side"] > 0 else "SELL"}",'
             f'"quantity":{refusal["quantity"]},"reasons":[{words}]'
         )
-        key = f"{strategy}:{shard.tokens[i]}".encode()
-        out.append(
-            (
-                self._topic[topics.SIGNALS_REJECTED],
-                key,
-                self._json(id, "signal_rejected", time, correlation, signal, data),
-            )
-        )
+        out.append((self._rejected_topic, key, self._json(id, "signal_rejected", correlation, f'"{signal}"', data)))
 
     # --- orders -------------------------------------------------------------------------------------------------------
 
     def _order(self, out: list[Publication], raw: list[Publication | None], row: tuple[int, ...]) -> None:
         (time, _, number, quantity, limit, trigger, _, s, i, side, kind, product, told, reason, j) = row
+        if time != self._now:
+            self._at(time)
+        owner, step, key = self._owner(s, i)
         if told & _SUBMITTED:
-            self._submitted(out, raw, time, number, quantity, limit, trigger, s, i, side, kind, product, j)
+            prices = f'"limit_price":{_price(limit)},"trigger_price":{_price(trigger)}'
+            terms = f'"kind":"{KINDS[kind]}","product":"{PRODUCTS[product]}"'
+            signal = self._caused_by(out, raw, j)
+            self._submitted(out, signal, number, quantity, i, side, terms, prices, owner, step, key)
         known = self.working[number]
         if told & _ACK:
-            self._stage(out, topics.ORDERS_ACK, "order_ack", "ack", known, time, s, i, f'"broker_order_id":"P{number}"')
+            data = f'"broker_order_id":"P{number}"'
+            out.append(self._stage(self._ack_topic, "order_ack", "ack", known, owner, data))
         if told & _PLACED:
             data = f'"broker_order_id":"P{number}","quantity":{quantity}'
-            self._stage(out, topics.ORDERS_PLACED, "order_placed", "placed", known, time, s, i, data)
+            out.append(self._stage(self._placed_topic, "order_placed", "placed", known, owner, data))
         if told & _FAILED:
             data = f'"reason":"{REASONS[reason]}","remaining":{quantity}'
-            self._stage(out, topics.ORDERS_FAILED, "order_failed", "failed", known, time, s, i, data)
+            out.append(self._stage(self._failed_topic, "order_failed", "failed", known, owner, data))
             del self.working[number]
 
     def _submitted(
-        self, out: list[Publication], raw: list[Publication | None], time: int, number: int, quantity: int, limit: int,
-        trigger: int, s: int, i: int, side: int, kind: int, product: int, j: int,
+        self, out: list[Publication], caused_by: tuple[str, str], number: int, quantity: int, i: int, side: int, terms: str,
+        prices: str, owner: str, step: str, key: bytes,
     ) -> None:  # fmt: skip
-        signal, correlation = self._caused_by(out, raw, j)
-        account, strategy = self.shard.subscription_names[s]
-        token = self.shard.tokens[i]
-        owner = self._owner(s, i)
+        """The answer to the signal, then the order."""
+        signal, correlation = caused_by
         buy_or_sell = "BUY" if side > 0 else "SELL"
-        answer = event_id(time, signal, f"risk:{account}")
-        order = event_id(time, answer, "order")
+        answer = id_under(self._prefix, signal, step)
+        order = id_under(self._prefix, answer, "order")
         data = f'"signal_id":"{signal}",{owner},"side":"{buy_or_sell}","quantity":{quantity},"order_id":"{order}"'
-        out.append(
-            (
-                self._topic[topics.SIGNALS_VALIDATED], f"{strategy}:{token}".encode(),
-                self._json(answer, "signal_validated", time, correlation, signal, data),
-            )
-        )  # fmt: skip
-        known = OpenOrder(order, correlation, f"{strategy}:{token}:{time // 1000}".encode())
+        json = self._json(answer, "signal_validated", correlation, f'"{signal}"', data)
+        out.append((self._validated_topic, key, json))
+        known = OpenOrder(order, correlation, b"%b:%d" % (key, self._now // 1000))
         self.working[number] = known
         data = (
             f'"order_id":"{order}",{owner},{self._symbols[i]},"side":"{buy_or_sell}","quantity":{quantity},'
-            f'"kind":"{KINDS[kind]}","product":"{PRODUCTS[product]}","signal_id":"{signal}",'
-            f'"limit_price":{_price(limit)},"trigger_price":{_price(trigger)},"validity":"DAY"'
+            f'{terms},"signal_id":"{signal}",{prices},"validity":"DAY"'
         )
-        json = self._json(order, "order_submitted", time, correlation, answer, data)
-        out.append((self._topic[topics.ORDERS_SUBMITTED], known.key, json))
+        json = self._json(order, "order_submitted", correlation, f'"{answer}"', data)
+        out.append((self._submitted_topic, known.key, json))
 
-    def _stage(
-        self, out: list[Publication], topic: topics.Topic, type: str, step: str, known: OpenOrder, time: int, s: int,
-        i: int, data: str,
-    ) -> None:  # fmt: skip
-        id = event_id(time, known.order_id, step)
-        data = f'"order_id":"{known.order_id}",{self._owner(s, i)},{data}'
-        out.append((self._topic[topic], known.key, self._json(id, type, time, known.correlation, known.order_id, data)))
+    def _stage(self, topic: str, type: str, step: str, known: OpenOrder, owner: str, data: str) -> Publication:
+        """An event of an order that is known."""
+        order = known.order_id
+        id = id_under(self._prefix, order, step)
+        data = f'"order_id":"{order}",{owner},{data}'
+        return topic, known.key, self._json(id, type, known.correlation, f'"{order}"', data)
 
     def _fill(self, out: list[Publication], raw: list[Publication | None], row: tuple[int, ...]) -> None:
         (
             time, _, number, nth, _, price, quantity, left, charges, realised, position, cost, reference, s, i, side, _,
         ) = row  # fmt: skip
+        if time != self._now:
+            self._at(time)
         known = self.working[number]
         data = (
             f'{self._symbol[i]},"side":"{"BUY" if side > 0 else "SELL"}","quantity":{quantity},"remaining":{left},'
@@ -239,7 +272,7 @@ class Publisher:
             f'"realised_pnl":"{_money(realised)}","position":{position},'
             f'"average_price":"{_money(average_price(cost, position))}","slippage":"{_money(side * (price - reference))}"'
         )
-        self._stage(out, topics.ORDERS_FILLED, "order_filled", f"fill:{nth}", known, time, s, i, data)
+        out.append(self._stage(self._filled_topic, "order_filled", f"fill:{nth}", known, self._owner(s, i)[0], data))
         if left == 0:
             del self.working[number]
 
@@ -247,9 +280,11 @@ class Publisher:
 
     def _snapshot(self, out: list[Publication], raw: list[Publication | None], tree: list[tuple[int, ...]]) -> None:
         (time, _, cash, realised, unrealised, charges, gross, equity, peak, drawdown, _, _, _, _, a, _, _) = tree[0]
+        if time != self._now:
+            self._at(time)
         account = self.shard.account_names[a]
         strategies = ",".join(self._strategy_pnl(branch) for branch in _branches(tree[1:]))
-        id = event_id(time, account, f"pnl:{time}")
+        id = id_under(self._prefix, account, f"pnl:{time}")
         data = (
             f'"account":"{account}","cash":"{_money(cash)}","realised":"{_money(realised)}",'
             f'"unrealised":"{_money(unrealised)}","charges":"{_money(charges)}",'
@@ -257,8 +292,7 @@ class Publisher:
             f'"gross_exposure":"{_money(gross)}","peak_equity":"{_money(peak)}","max_drawdown":"{_money(drawdown)}",'
             f'"strategies":[{strategies}]'
         )
-        json = self._json(id, "pnl_snapshot", time, id, None, data)
-        out.append((self._topic[topics.PNL_SNAPSHOTS], account.encode(), json))
+        out.append((self._pnl_topic, account.encode(), self._json(id, "pnl_snapshot", id, "null", data)))
 
     def _strategy_pnl(self, rows: Sequence[tuple[int, ...]]) -> str:
         (_, _, _, realised, unrealised, charges, _, _, _, _, _, _, _, _, _, s, _) = rows[0]
@@ -287,32 +321,29 @@ class Publisher:
 
     def alert(self, time: int, step: str, severity: str, code: str, message: str, subject: str) -> Publication:
         """A system_alert; `step` tells it from others of the same time and subject."""
-        id = event_id(time, subject, step)
-        data = (
-            f'"severity":"{severity}","code":"{code}","message":{_text(message)},"subject":{_text(subject)}'
-        )  # fmt: skip
-        return topics.SYSTEM_ALERTS.name, SOURCE.encode(), self._json(id, "system_alert", time, id, None, data)
+        self._at(time)
+        id = id_under(self._prefix, subject, step)
+        data = f'"severity":"{severity}","code":"{code}","message":{_text(message)},"subject":{_text(subject)}'
+        return topics.SYSTEM_ALERTS.name, SOURCE.encode(), self._json(id, "system_alert", id, "null", data)
 
     # --- text ---------------------------------------------------------------------------------------------------------
 
-    def _owner(self, s: int, i: int) -> str:
-        owner = self._owners.get((s, i))
-        if owner is None:
+    def _owner(self, s: int, i: int) -> tuple[str, str, bytes]:
+        """Of a subscription and an instrument: the JSON that names them, the risk step's name, the key of signals."""
+        known = self._owners.get((s, i))
+        if known is None:
             account, strategy = self.shard.subscription_names[s]
-            owner = f'"account":"{account}","strategy":"{strategy}","instrument_token":{self.shard.tokens[i]}'
-            self._owners[s, i] = owner
-        return owner
+            token = self.shard.tokens[i]
+            text = f'"account":"{account}","strategy":"{strategy}","instrument_token":{token}'
+            strategy_index = self.shard.strategy_names.index(strategy)
+            known = self._owners[s, i] = (text, f"risk:{account}", self._key(strategy_index, i))
+        return known
 
-    def _json(self, id: str, type: str, time: int, correlation: str, cause: str | None, data: str) -> bytes:
-        if cause is None:
-            tail = self._tail[1:]
-            return (
-                f'{{"id":"{id}","type":"{type}","timestamp":"{timestamp(time)}","correlation_id":"{correlation}",'
-                f'"causation_id":null{tail}{data}}}}}'
-            ).encode()
+    def _json(self, id: str, type: str, correlation: str, cause: str, data: str) -> bytes:
+        """An envelope at the present moment; `cause` is JSON already."""
         return (
-            f'{{"id":"{id}","type":"{type}","timestamp":"{timestamp(time)}","correlation_id":"{correlation}",'
-            f'"causation_id":"{cause}{self._tail}{data}}}}}'
+            f'{{"id":"{id}","type":"{type}","timestamp":"{self._stamp}","correlation_id":"{correlation}",'
+            f'"causation_id":{cause}{self._tail}{data}}}}}'
         ).encode()
 
     # --- state --------------------------------------------------------------------------------------------------------
@@ -323,6 +354,11 @@ class Publisher:
 
     def load(self, blob: bytes) -> None:
         self.working = {int(n): known for n, known in msgspec.msgpack.decode(blob, type=dict[str, OpenOrder]).items()}
+
+
+def _plain(row: Any) -> dict[str, int]:
+    """A row's fields as plain ints: NumPy's are slow to read one by one."""
+    return dict(zip(row.dtype.names, row.tolist(), strict=True))
 
 
 def _ordinal(row: tuple[int, Any, Any]) -> int:

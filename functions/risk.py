@@ -8,7 +8,7 @@ kill switch, the session, lots and ticks, size, price or rate.
 """
 
 from collections.abc import Callable, Mapping
-from typing import Any, Final, NamedTuple
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -300,7 +300,8 @@ def _clock(ns_of_day: int) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
-Words = Callable[[Any, Any, Any], tuple[str, str]]
+Facts = Mapping[str, int]
+Words = Callable[[Facts, Facts, Facts], tuple[str, str]]
 
 _WORDS: Final[dict[str, Words]] = {  # of a refusal, the account's limits and the instrument: (limit, observed)
     "kill_switch": lambda r, c, i: ("off", "killed"),
@@ -311,35 +312,32 @@ _WORDS: Final[dict[str, Words]] = {  # of a refusal, the account's limits and th
     "instrument": lambda r, c, i: ("tradable", "not tradable"),
     "lot_multiple": lambda r, c, i: (str(i["lot"]), str(r["quantity"])),
     "tick_multiple": lambda r, c, i: (
-        rupees(int(i["tick_size"])), f"limit {rupees(r['limit'])} trigger {rupees(r['trigger'])}",
+        rupees(i["tick_size"]), f"limit {rupees(r['limit'])} trigger {rupees(r['trigger'])}",
     ),
     "max_quantity": lambda r, c, i: (str(c["max_quantity"]), str(r["quantity"])),
-    "max_order_value": lambda r, c, i: (rupees(int(c["max_order_value"])), rupees(r["value"])),
+    "max_order_value": lambda r, c, i: (rupees(c["max_order_value"]), rupees(r["value"])),
     "price_deviation": lambda r, c, i: (
         f"{c['max_price_deviation_bps']} bps", f"{abs(r['price'] - r['last']) // (r['last'] // 10_000 + 1)} bps",
     ),
     "stale_price": lambda r, c, i: (f"{c['max_price_age'] // 1_000_000} ms", f"{r['age'] // 1_000_000} ms"),
     "position_limit": lambda r, c, i: (str(c["max_position"]), str(r["exposed"] + r["side"] * r["quantity"])),
-    "gross_exposure": lambda r, c, i: (rupees(int(c["max_gross_exposure"])), rupees(r["exposure"])),
+    "gross_exposure": lambda r, c, i: (rupees(c["max_gross_exposure"]), rupees(r["exposure"])),
     "cash": lambda r, c, i: (rupees(r["equity"]), rupees(r["needed"])),
     "orders_per_second": lambda r, c, i: (str(c["max_orders_per_second"]), str(r["second_orders"])),
     "orders_per_day": lambda r, c, i: (str(c["max_orders_per_day"]), str(r["day_orders"])),
     "duplicate_signal": lambda r, c, i: (
         f"{c['duplicate_window'] // 1_000_000} ms", f"{r['since_signal'] // 1_000_000} ms",
     ),
-    "daily_loss": lambda r, c, i: (rupees(int(c["max_daily_loss"])), rupees(r["loss"])),
-    "drawdown": lambda r, c, i: (rupees(int(c["max_drawdown"])), rupees(r["drawdown"])),
+    "daily_loss": lambda r, c, i: (rupees(c["max_daily_loss"]), rupees(r["loss"])),
+    "drawdown": lambda r, c, i: (rupees(c["max_drawdown"]), rupees(r["drawdown"])),
     "max_open_orders": lambda r, c, i: (str(c["max_open_orders"]), str(r["working"])),
     "no_price": lambda r, c, i: ("a price", "none yet"),
 }  # fmt: skip
 assert tuple(_WORDS) == RULES
 
 
-def explain(refusal: Mapping[str, int], limits: Any, instrument: Any) -> list[Reason]:
-    """Every rule that refused, with its limit and what was observed.
-
-    `refusal` maps the fields of REFUSAL to plain ints; `limits` and `instrument` are rows of LIMITS and INSTRUMENT.
-    """
+def explain(refusal: Facts, limits: Facts, instrument: Facts) -> list[Reason]:
+    """Every rule that refused, with its limit and what was observed: rows of REFUSAL, LIMITS and INSTRUMENT, as ints."""
     mask = refusal["mask"]
     return [Reason(rule, *_WORDS[rule](refusal, limits, instrument)) for rule in RULES if mask & BIT[rule]]
 

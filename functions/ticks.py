@@ -5,7 +5,7 @@ Prices are floats in rupees only here and in indicators; money is int64 micro-ru
 
 import struct
 from collections.abc import Callable, Iterable
-from typing import Any, Final
+from typing import Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -65,9 +65,8 @@ class _Needed(msgspec.Struct, gc=False):
     sequence: int = -1
 
 
-class _NeededTick(msgspec.Struct, gc=False):
-    type: str
-    version: int
+class _NeededTick(msgspec.Struct, gc=False, tag_field="type", tag="market_tick"):
+    version: Literal[1]
     data: _Needed
 
 
@@ -97,12 +96,7 @@ def pack(raws: Iterable[bytes], index_of: Callable[[int, int], int], count: int)
     offset = 0
     unknown = int(UNKNOWN)
     for raw in raws:
-        event = _decode(raw)
-        if event.type != "market_tick" or event.version != 1:
-            raise msgspec.ValidationError(
-                f"version {event.version} of {event.type!r} is no market_tick this code reads"
-            )
-        t = event.data
+        t = _decode(raw).data
         try:
             _pack(
                 buffer, offset, t.exchange_timestamp * 1000, t.last_price, t.bid, t.ask, t.bid_quantity, t.ask_quantity,

@@ -31,6 +31,9 @@ GAP_S: Final = 2.0  # a number that has not come after this long is given up,
 GAP_POLLS: Final = 200  # and after so many looks: a process that was itself held up has not looked
 MAX_HELD: Final = 500_000
 
+_TICKS: Final = MARKET_TICKS.name
+_CLOCK: Final = MARKET_CLOCK.name
+
 
 @dataclass(slots=True)
 class Broken:
@@ -163,17 +166,16 @@ class _FeedPartition(StatefulSourcePartition[Any, None]):
 
     def _receive(self, records: list[Record]) -> Received:
         received = Received()
-        by_topic: dict[str, list[Record]] = {}
-        for record in records:
-            by_topic.setdefault(record.topic, []).append(record)
-            self._positions[record.topic, record.partition] = record.offset + 1
-        ticks = by_topic.pop(MARKET_TICKS.name, [])
-        clocks = by_topic.pop(MARKET_CLOCK.name, [])
-        for others in by_topic.values():
-            for record in others:
-                event = None if record.value is None else self._decoder.event(record, received.broken)
-                if event is not None or record.value is None:
-                    received.events.append((record, event))
+        self._positions.update({(r.topic, r.partition): r.offset + 1 for r in records})
+        ticks = [r for r in records if r.topic == _TICKS]
+        clocks: list[Record] = []
+        if len(ticks) < len(records):
+            clocks = [r for r in records if r.topic == _CLOCK]
+            for record in records:
+                if record.topic not in (_TICKS, _CLOCK):
+                    event = None if record.value is None else self._decoder.event(record, received.broken)
+                    if event is not None or record.value is None:
+                        received.events.append((record, event))
         parts: list[Ordered] = []
         if ticks:
             parts.append(self._reorder.push(*self._decoder.ticks(ticks, received.broken)))

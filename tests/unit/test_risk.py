@@ -14,7 +14,10 @@ def refused(desk):
 
 
 def first_refusal(desk):
-    row = desk.rows("refusals")[0]
+    return plain(desk.rows("refusals")[0])
+
+
+def plain(row):
     return dict(zip(row.dtype.names, row.tolist(), strict=True))
 
 
@@ -277,7 +280,7 @@ def test_every_refusal_says_limit_and_observed_value_in_words():
     desk.run(tick(100.0, 1).buy(10, kind="LIMIT", limit=110.01))
     refusal = first_refusal(desk)
 
-    reasons = explain(refusal, desk.shard.limits[0], desk.shard.instruments[0])
+    reasons = explain(refusal, plain(desk.shard.limits[0]), plain(desk.shard.instruments[0]))
 
     assert [tuple(r) for r in reasons] == [
         ("tick_multiple", "0.05", "limit 110.01 trigger 0.00"),
@@ -294,7 +297,9 @@ def test_every_rule_has_words():
     refusal = first_refusal(desk)
     refusal["mask"] = (1 << len(RULES)) - 1
 
-    assert [r.rule for r in explain(refusal, desk.shard.limits[0], desk.shard.instruments[0])] == list(RULES)
+    assert [r.rule for r in explain(refusal, plain(desk.shard.limits[0]), plain(desk.shard.instruments[0]))] == list(
+        RULES
+    )
 
 
 def test_a_quantity_beyond_counting_is_refused_not_wrapped():

@@ -125,12 +125,12 @@ def test_another_event_on_the_topic_is_refused_by_its_name():
 
     with pytest.raises(msgspec.DecodeError):
         packed(clock)
-    with pytest.raises(msgspec.ValidationError, match="version 1 of 'market_tock' is no market_tick this code reads"):
+    with pytest.raises(msgspec.ValidationError, match=r"Invalid value 'market_tock' - at `\$.type`"):
         packed(disguised)
 
 
 def test_a_tick_of_a_later_version_is_refused_not_guessed():
-    with pytest.raises(msgspec.ValidationError, match="version 2 of 'market_tick' is no market_tick this code reads"):
+    with pytest.raises(msgspec.ValidationError, match=r"Invalid enum value 2 - at `\$.version`"):
         packed(raw().replace(b'"version":1', b'"version":2'))
 
 
