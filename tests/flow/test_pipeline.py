@@ -332,6 +332,18 @@ def test_a_command_that_the_account_does_not_know_is_dead_lettered(run):
     assert dead(run(desk(), [received])) == [("account", "unsupported_command", "flatten", raw)]
 
 
+def test_an_event_of_another_kind_among_the_commands_is_dead_lettered_and_the_flow_goes_on(run):
+    log = Log()
+    stray = envelope(account("a", "5"), id="x", time_ns=TEN, source="config", broker="shared")
+    received = log.ticks(tick(101.0, 1))
+    received.events.append((log.record(COMMANDS.of("paper").name, b"a", encode(stray)), stray))
+
+    batches = run(desk(), [received])
+
+    assert [(step, raw) for step, _, _, raw in dead(batches)] == [("account", encode(stray))]
+    assert "signals.raw" in topics_of(batches)
+
+
 @pytest.mark.parametrize("deleted", [False, True], ids=["changed", "deleted"])
 def test_a_changed_configuration_is_told_and_waits_for_the_next_start(run, deleted):
     log = Log()
