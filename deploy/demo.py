@@ -162,11 +162,15 @@ def _configured(options: DemoOptions) -> tuple[list[Any], list[Any], list[Strate
 def _strategy_name(implementation: str, taken: set[str]) -> str:
     """A name made of the class, or of file and class where a strategy of that name is there already."""
     module, _, attribute = implementation.rpartition(":")
-    names = ["".join(c if c.isalnum() else "_" for c in n).lower() for n in (attribute, f"{Path(module).stem}_{attribute}")]
+    names = [
+        "".join(c if c.isalnum() else "_" for c in n).lower() for n in (attribute, f"{Path(module).stem}_{attribute}")
+    ]
     for name in names:
         if name not in taken:
             return name
-    raise ConfigError(f"there are two strategies named {names[1]!r}", remedy="rename the class, or give --strategy once")
+    raise ConfigError(
+        f"there are two strategies named {names[1]!r}", remedy="rename the class, or give --strategy once"
+    )
 
 
 def _feed_command(options: DemoOptions) -> list[str]:
