@@ -23,10 +23,11 @@ from bytewax.run import cli_main
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.records import Outgoing
 from connectors.kafka.sink import KafkaSink, Writer
-from connectors.kafka.source import KafkaSource, Reader
+from connectors.kafka.source import KafkaSource, Reader, end_offsets
 from connectors.settings import KafkaSettings
+from functions.topics import MARKET_TICKS, SIGNALS_RAW
 
-INPUT, OUTPUT = "market.ticks", "paper.signals.raw"
+INPUT, OUTPUT = MARKET_TICKS.name, SIGNALS_RAW.of("paper").name
 WARM_UP_S = 2.0
 
 
@@ -34,7 +35,7 @@ def copy(bootstrap: str) -> None:
     """The flow under measurement; runs until it is terminated."""
     kafka = KafkaSettings(bootstrap=bootstrap, embedded=True)
     flow = Dataflow("latency")
-    source = KafkaSource(kafka, [INPUT], group="latency")
+    source = KafkaSource(kafka, [INPUT], group="latency", positions=lambda: end_offsets(kafka, [INPUT]))
     read = op.input("in", flow, source)
     copied = op.map_value("copied", read, lambda records: [Outgoing(OUTPUT, r.key, r.value) for r in records])
     op.output("out", copied, KafkaSink(kafka))
@@ -58,7 +59,7 @@ def write(kafka: KafkaSettings, rate: int, until: float) -> None:
 def measure(kafka: KafkaSettings, rate: int, seconds: float) -> list[float]:
     """Milliseconds from writing to reading the copy, for each record after the warm-up."""
     until = time.monotonic() + WARM_UP_S + seconds
-    reader = Reader(kafka, [OUTPUT], "latency-reader", {})
+    reader = Reader(kafka, [OUTPUT], "latency-reader", end_offsets(kafka, [OUTPUT]))
     writing = threading.Thread(target=write, args=(kafka, rate, until))
     writing.start()
     latencies: list[float] = []
