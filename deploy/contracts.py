@@ -117,74 +117,79 @@ def asyncapi_text() -> str:
 
 
 def breaks(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
-    """What a reader of the old schema could not read of a writer of the new one; empty = compatible.
+    """What a reader of the old schema could not read of a writer of the new one, or the other way round.
 
-    Adding an optional field is fine. Removing a field, requiring a new one, another type or constant, and values that
-    an enumeration did not have, are not.
+    Both ways, as the log is replayed by newer code and read by older; empty = compatible. Adding an optional field is
+    fine. Removing a field, requiring a new one, and another type, constant or enumeration are not.
     """
-    return _breaks(old, new, old.get("$defs", {}), new.get("$defs", {}), "$", ())
+    return _breaks(old, new, (old.get("$defs", {}), new.get("$defs", {})), "$")
 
 
-def _resolved(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> Mapping[str, Any]:
+Definitions = tuple[Mapping[str, Any], Mapping[str, Any]]  # of the old schema, of the new one
+_KINDS: Final = {str: "string", bool: "boolean", int: "integer", float: "number", type(None): "null"}
+
+
+def _alternatives(schema: Mapping[str, Any], definitions: Mapping[str, Any]) -> dict[str, Mapping[str, Any]]:
+    """A schema by the kinds of value that it allows: references followed, unions opened."""
     if "$ref" in schema:
-        return definitions[schema["$ref"].rpartition("/")[2]]
-    return schema
-
-
-def _types(schema: Mapping[str, Any]) -> set[str]:
+        return _alternatives(definitions[schema["$ref"].rpartition("/")[2]], definitions)
     if "anyOf" in schema:
-        return set().union(*(_types(option) for option in schema["anyOf"]))
-    if "$ref" in schema:
-        return {"object"}
-    kinds = schema.get("type", [])
-    return {kinds} if isinstance(kinds, str) else set(kinds)
+        return {kind: one for option in schema["anyOf"] for kind, one in _alternatives(option, definitions).items()}
+    kinds = schema.get("type") or [_KINDS[type(value)] for value in schema.get("enum", [schema.get("const")])]
+    return dict.fromkeys([kinds] if isinstance(kinds, str) else kinds, schema)
 
 
-def _breaks(
-    old: Mapping[str, Any], new: Mapping[str, Any], was: Mapping[str, Any], is_: Mapping[str, Any], at: str,
-    seen: tuple[str, ...],
-) -> list[str]:  # fmt: skip
-    old, new = _resolved(old, was), _resolved(new, is_)
-    found = [
-        f"{at}: {word} was {old.get(word)!r}, is {new.get(word)!r}"
-        for word in ("const",)
-        if old.get(word) != new.get(word)
-    ]
-    if not _types(new) <= (_types(old) | ({"number"} if "number" in _types(old) else set())) and _types(old):
-        widened = _types(new) - _types(old)
-        if not (widened == {"integer"} and "number" in _types(old)):
-            found.append(f"{at}: type was {sorted(_types(old))}, is {sorted(_types(new))}")
-    if "enum" in old and set(new.get("enum", ())) - set(old["enum"]):
-        found.append(f"{at}: readers do not know {sorted(set(new.get('enum', ())) - set(old['enum']))}")
-    if "enum" in old and "enum" not in new:
-        found.append(f"{at}: was one of {old['enum']}, is anything")
-    if "enum" in old and "enum" in new and set(old["enum"]) - set(new["enum"]):
-        found.append(f"{at}: {sorted(set(old['enum']) - set(new['enum']))} is on the log and no longer known")
-    found += _fields_break(old, new, was, is_, at, seen)
-    if "items" in old and "items" in new and isinstance(old["items"], Mapping) and isinstance(new["items"], Mapping):
-        found += _breaks(old["items"], new["items"], was, is_, f"{at}[]", seen)
+def _breaks(old: Mapping[str, Any], new: Mapping[str, Any], definitions: Definitions, at: str) -> list[str]:
+    before, after = _alternatives(old, definitions[0]), _alternatives(new, definitions[1])
+    found = [f"{at}: type was {sorted(before)}, is {sorted(after)}"] if set(before) != set(after) else []
+    for kind in before:
+        if kind in after:
+            found += _values_break(before[kind], after[kind], at)
+            found += _fields_break(before[kind], after[kind], definitions, at)
+            found += _elements_break(before[kind], after[kind], definitions, at)
     return found
 
 
-def _fields_break(
-    old: Mapping[str, Any], new: Mapping[str, Any], was: Mapping[str, Any], is_: Mapping[str, Any], at: str,
-    seen: tuple[str, ...],
-) -> list[str]:  # fmt: skip
+def _values_break(old: Mapping[str, Any], new: Mapping[str, Any], at: str) -> list[str]:
+    if old.get("const") != new.get("const"):
+        return [f"{at}: const was {old.get('const')!r}, is {new.get('const')!r}"]
+    if ("enum" in old) != ("enum" in new):
+        return [f"{at}: was one of {old.get('enum', 'all')}, is one of {new.get('enum', 'all')}"]
+    known, written = set(old.get("enum", ())), set(new.get("enum", ()))
+    found = [f"{at}: readers do not know {sorted(written - known)}"] if written - known else []
+    return found + ([f"{at}: {sorted(known - written)} is on the log and no longer known"] if known - written else [])
+
+
+def _fields_break(old: Mapping[str, Any], new: Mapping[str, Any], definitions: Definitions, at: str) -> list[str]:
     before, after = old.get("properties", {}), new.get("properties", {})
+    needed, needs = old.get("required", ()), new.get("required", ())
     found = [f"{at}.{name}: removed" for name in before if name not in after]
-    found += [
-        f"{at}.{name}: required, records on the log lack it"
-        for name in new.get("required", ())
-        if name not in old.get("required", ())
-    ]
+    found += [f"{at}.{name}: required, records on the log lack it" for name in needs if name not in needed]
     found += [
         f"{at}.{name}: no longer required, readers count on it"
-        for name in old.get("required", ())
-        if name in after and name not in new.get("required", ())
+        for name in needed
+        if name in after and name not in needs
     ]
     for name in before:
-        if name in after and f"{at}.{name}" not in seen:
-            found += _breaks(before[name], after[name], was, is_, f"{at}.{name}", (*seen, f"{at}.{name}"))
+        if name in after:
+            found += _breaks(before[name], after[name], definitions, f"{at}.{name}")
+    return found
+
+
+def _elements_break(old: Mapping[str, Any], new: Mapping[str, Any], definitions: Definitions, at: str) -> list[str]:
+    """The elements of lists, the places of tuples, the values of maps."""
+    found: list[str] = []
+    for word, place in (("items", f"{at}[]"), ("additionalProperties", f"{at}{{}}")):
+        before, after = old.get(word), new.get(word)
+        if isinstance(before, Mapping) and isinstance(after, Mapping):
+            found += _breaks(before, after, definitions, place)
+        elif before != after:
+            found.append(f"{place}: was {before}, is {after}")
+    before, after = old.get("prefixItems", []), new.get("prefixItems", [])
+    if len(before) != len(after):
+        return [*found, f"{at}: had {len(before)} places, has {len(after)}"]
+    for number, (one, other) in enumerate(zip(before, after, strict=True)):
+        found += _breaks(one, other, definitions, f"{at}[{number}]")
     return found
 
 

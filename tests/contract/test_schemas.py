@@ -91,6 +91,65 @@ def test_a_change_inside_a_list_is_caught():
     assert contracts.breaks(old, new) == ["$.data.strategies[].positions[].last_price: removed"]
 
 
+@pytest.mark.parametrize(
+    ("event", "definition", "change", "expected"),
+    [
+        ("market_tick", "Depth", lambda p: p.pop("buy"), ["$.data.depth.buy: removed"]),
+        (
+            "market_tick",
+            "Depth",
+            lambda p: p["buy"]["items"].update(prefixItems=[{"type": "string"}, {"type": "integer"}]),
+            ["$.data.depth.buy[][0]: type was ['number'], is ['string']"],
+        ),
+        (
+            "market_tick",
+            "Depth",
+            lambda p: p["sell"]["items"]["prefixItems"].append({"type": "integer"}),
+            ["$.data.depth.sell[]: had 2 places, has 3"],
+        ),
+        (
+            "strategy_configured",
+            "StrategyConfig",
+            lambda p: p["parameters"].update(additionalProperties={"type": "string"}),
+            ["$.data.parameters{}: type was ['boolean', 'integer', 'number', 'string'], is ['string']"],
+        ),
+        (
+            "strategy_configured",
+            "StrategyConfig",
+            lambda p: p.update(strategy={"enum": ["momentum"]}),
+            ["$.data.strategy: was one of all, is one of ['momentum']"],
+        ),
+        (
+            "market_tick",
+            "MarketTick",
+            lambda p: p.update(last_price={"type": "integer"}),
+            ["$.data.last_price: type was ['number'], is ['integer']"],
+        ),
+        (
+            "quality_report",
+            "QualityReport",
+            lambda p: p.update(instrument_token={"type": "integer"}),
+            ["$.data.instrument_token: type was ['integer', 'null'], is ['integer']"],
+        ),
+    ],
+    ids=[
+        "optional object",
+        "place of a tuple",
+        "longer tuple",
+        "values of a map",
+        "text to words",
+        "narrower",
+        "no null",
+    ],
+)
+def test_a_change_anywhere_inside_is_caught(event, definition, change, expected):
+    old = contracts.event_schema(event)
+    new = copy.deepcopy(old)
+    change(new["$defs"][definition]["properties"])
+
+    assert contracts.breaks(old, new) == expected
+
+
 def test_writing_refuses_to_break_a_reader(tmp_path, monkeypatch, schema):
     monkeypatch.setattr(contracts, "SCHEMAS", tmp_path)
     old = changed(schema, lambda s: (s["properties"].update(venue={"type": "string"}), s["required"].append("venue")))
