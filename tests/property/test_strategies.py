@@ -15,7 +15,7 @@ from tests.market import walk
 HERE = __name__
 TOKENS = [11, 22, 33]
 INSTRUMENTS = [instrument(t) for t in TOKENS]
-COUNT = 600
+COUNT = 300
 
 
 class Moody:

@@ -21,7 +21,7 @@ STRATEGIES = [
     strategy("fade", TOKENS, implementation="mean_reversion", parameters={"quantity": 3}),
     strategy("follow", TOKENS[:2], parameters={"quantity": 2}),
 ]
-DAY_OF_TICKS = walk(4_000, 3, 0.0008, 4, step_ns=20_000_000)
+DAY_OF_TICKS = walk(900, 3, 0.002, 4, step_ns=100_000_000)
 
 
 class Script:
@@ -94,14 +94,14 @@ def test_before_it_ran_it_has_no_speed():
     assert Outcome(scripted().shard).summary()["ticks_per_s"] == 0
 
 
-@pytest.mark.parametrize("batch", [1, 7, 1_000, 3_999, 4_000, 10_000])
+@pytest.mark.parametrize("batch", [1, 7, 899, 900, 10_000])
 def test_the_size_of_a_batch_changes_no_byte_of_any_event(batch):
     published = []
 
     outcome = run(DAY_OF_TICKS, INSTRUMENTS, TRADER, STRATEGIES, batch=batch, on_events=published.extend)
 
     assert published == WHOLE
-    assert outcome.signals > 200
+    assert outcome.signals > 150
     assert len(outcome.fills) > 100
 
 
@@ -164,7 +164,7 @@ def test_levels_follow_their_ticks_through_any_batches():
     walker = account("a", limits=LAX, venue=PaperVenue(walk_depth=True))
 
     whole, pieces = (
-        run(DAY_OF_TICKS, INSTRUMENTS, walker, STRATEGIES, levels=levels, batch=batch) for batch in (10_000, 333)
+        run(DAY_OF_TICKS, INSTRUMENTS, walker, STRATEGIES, levels=levels, batch=batch) for batch in (10_000, 133)
     )
 
     names = [name for name in whole.fills.dtype.names or () if name != "row"]
