@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from itertools import count, islice
 from pathlib import Path
-from typing import Any, Final, NamedTuple
+from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
 import numpy as np
@@ -30,6 +30,7 @@ SIGMA: Final = {"sparse": 0.0002, "dense": 0.0005}  # deviation of one tick
 TOKENS: Final = list(range(1, 11))
 SEED: Final = 1
 SECOND: Final = 1_000_000_000
+R = TypeVar("R")
 PLAIN: Final = "benchmarks.plain_momentum:PlainMomentum"
 
 
@@ -151,6 +152,6 @@ def percentile(values: Sequence[float], percent: float) -> float:
     return float(np.percentile(np.asarray(values), percent))
 
 
-def in_batches(records: Iterator[Outgoing], size: int) -> Iterator[list[Outgoing]]:
+def in_batches(records: Iterator[R], size: int) -> Iterator[list[R]]:
     while batch := list(islice(records, size)):
         yield batch

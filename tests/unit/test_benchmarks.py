@@ -55,7 +55,7 @@ def test_a_later_part_of_the_market_goes_on_counting():
     first = list(tick_records(whole[:30], clocks=False))
     second = list(tick_records(whole[30:], first=30, clocks=False))
 
-    assert [decode(record.value).data.sequence for record in first + second] == list(range(40))
+    assert [decode(record.value or b"").data.sequence for record in first + second] == list(range(40))
 
 
 def test_help_appears():
