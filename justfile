@@ -28,7 +28,7 @@ test *arguments: setup check
 
 # unit tests of the decisions in plain Python, branch coverage of functions/ at least 95 %
 test-plain:
-    NUMBA_DISABLE_JIT=1 {{python}} -m pytest -q tests/unit tests/plain functions strategies \
+    NUMBA_DISABLE_JIT=1 {{python}} -m pytest -q tests/unit tests/flow functions strategies --ignore=tests/unit/test_benchmarks.py \
         --cov=functions --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 # lint, types, import contracts, requirement files, generated documents

@@ -154,8 +154,10 @@ class Account:
         for record, event in work.received.events:
             if event is None or record.topic != self.commands:
                 self._configuration_changed(work, record)
-            else:
+            elif isinstance(event.data, Command):
                 self._command(work, record, event.data)
+            else:
+                work.dead.append(dead_letter(record, "account", "unexpected_event", f"{event.type} is no command"))
         levels = depth((r.value for r in work.records), len(work.records)) if self.walks_depth else NO_DEPTH
         work.decisions = self.shard.run(work.ticks, work.signals, levels)
         if work.received.marker is not None:

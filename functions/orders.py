@@ -102,8 +102,8 @@ ORDER_EVENT: Final = np.dtype(
 def next_state(state: int, event: int) -> int:
     """The state after an event, or ILLEGAL.
 
-    >>> STATES[next_state(PLACED, FILL_ALL)], next_state(FILLED, FILL_PART) == ILLEGAL
-    ('filled', True)
+    >>> STATES[next_state(PLACED, FILL_ALL)], next_state(FILLED, FILL_PART)
+    ('filled', -1)
     """
     return int(TRANSITIONS[state, event])
 

@@ -5,7 +5,7 @@ Prices are floats in rupees only here and in indicators; money is int64 micro-ru
 
 import struct
 from collections.abc import Callable, Iterable
-from typing import Any, Final, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 import numpy as np
@@ -61,8 +61,8 @@ class _Needed(msgspec.Struct, gc=False):
     ask: float = 0.0
     bid_quantity: int = 0
     ask_quantity: int = 0
-    session: int = 0
-    sequence: int = -1
+    session: Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)] = 0
+    sequence: Annotated[int, msgspec.Meta(ge=-1, le=2**62)] = -1
 
 
 class _NeededTick(msgspec.Struct, gc=False, tag_field="type", tag="market_tick"):

@@ -126,7 +126,7 @@ def loop(states, ticks, parameters, out, requests, progress):
     for row in range(progress[0], ticks.shape[0]):
         progress[0] = row
         tick = ticks[row]
-        quantity = decide(states[tick.instrument], tick, params{request})
+{reset}        quantity = decide(states[tick.instrument], tick, params{request})
         if quantity != 0:
             signal = out[count]
             signal.row = row
@@ -142,12 +142,15 @@ def loop(states, ticks, parameters, out, requests, progress):
             signal.nth = 0
             count += 1
             progress[1] = count
-            request.limit = 0.0
-            request.trigger = 0.0
-            request.kind = 0
-            request.product = -1
     return count
 '''
+
+_RESET: Final = """\
+        request.limit = 0.0
+        request.trigger = 0.0
+        request.kind = 0
+        request.product = -1
+"""
 
 StateFields = Sequence[tuple[Any, ...]] | Callable[[Any], Sequence[tuple[Any, ...]]]
 
@@ -179,11 +182,19 @@ class CompiledStrategy:
         return self._loop.loop
 
 
+def _refuse_names(strategy: str, what: str, names: Sequence[str]) -> None:
+    """Fields named as NumPy's own attributes read as those when the compiler is off."""
+    clash = [name for name in names if hasattr(np.recarray, name) or hasattr(np.record, name)]
+    if clash:
+        raise StrategyError(f"{strategy}: {what} {', '.join(clash)} is a name of NumPy's, choose another")
+
+
 class _Compiled:
     """A compiled strategy with its parameters."""
 
     def __init__(self, author: CompiledStrategy, values: dict[str, Value]) -> None:
         self.author = author
+        _refuse_names(author.__name__, "parameter", tuple(values))
         fields = [(name, "i8" if isinstance(value, int) else "f8") for name, value in values.items()]
         self._parameters = (
             np.array([tuple(values.values())], fields or [("none", "i8")]) if values else np.zeros(1, REQUEST)
@@ -263,7 +274,8 @@ def sources(function: Callable[..., Any], seen: set[Path] | None = None) -> set[
 def _generated(author: CompiledStrategy) -> ModuleType:
     """The strategy's loop as a module on disk, named after everything its code depends on."""
     text = _LOOP.format(
-        module=author.__module__, name=author.__name__, request=", request" if author.takes_request else ""
+        module=author.__module__, name=author.__name__, request=", request" if author.takes_request else "",
+        reset=_RESET if author.takes_request else "",
     )  # fmt: skip
     name = f"loop_{author.__name__}_{fingerprint(*sources(author.function))}"
     name += hashlib.blake2b(text.encode(), digest_size=4).hexdigest()

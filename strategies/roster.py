@@ -112,6 +112,8 @@ class Roster:
             if len(signals):
                 signals["strategy"] = s
                 parts.append(signals)
+        if any(f.suspended for f in failures):  # not before the batch is over: the others' routes are in use
+            self._route(len(self._count))
         failures.sort(key=lambda f: (f.row, f.strategy))
         return merge(parts), failures
 
@@ -152,7 +154,7 @@ class Roster:
             row = at if rows is None else int(rows[at])
             failures.append(Failure(row, member.name, type(failed.cause).__name__, str(failed.cause), suspended))
             if suspended:
-                self.suspend(s)
+                self._enabled[s] = False
                 break
             done = at + 1
         return self._in_batch(member, parts, rows)
@@ -168,11 +170,6 @@ class Roster:
             if not member.whole:
                 signals["instrument"] = member.own[signals["instrument"]]
         return signals
-
-    def suspend(self, s: int) -> None:
-        """The strategy gets no more ticks until it is configured anew."""
-        self._enabled[s] = False
-        self._route(len(self._count))
 
     def to_bytes(self) -> bytes:
         """State of all strategies as one blob: arrays as they are, objects of plain strategies pickled."""

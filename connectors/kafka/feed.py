@@ -20,7 +20,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.kafka.records import Record
 from connectors.logging import logger
-from functions.events import EventEnvelope, decode
+from functions.events import EventEnvelope, MarketClock, decode
 from functions.ordering import UNORDERED, Ordered, Reorder
 from functions.ticks import CLOCK, NO_TICKS, TICK, Rows, pack
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
@@ -30,6 +30,8 @@ Positions = dict[tuple[str, int], int]
 GAP_S: Final = 2.0  # a number that has not come after this long is given up,
 GAP_POLLS: Final = 200  # and after so many looks: a process that was itself held up has not looked
 MAX_HELD: Final = 500_000
+
+_LARGEST: Final = 2**63
 
 _TICKS: Final = MARKET_TICKS.name
 _CLOCK: Final = MARKET_CLOCK.name
@@ -108,6 +110,10 @@ class Decoder:
             event = self.event(record, broken)
             if event is None:
                 continue
+            fault = _clock_fault(event.data)
+            if fault:
+                broken.append(Broken(record, "ValidationError", fault))
+                continue
             rows[len(kept)]["time"] = event.data.exchange_timestamp * 1000
             rows[len(kept)]["instrument"] = CLOCK
             kept.append(record)
@@ -122,6 +128,16 @@ class Decoder:
         except msgspec.DecodeError as error:
             broken.append(Broken(record, type(error).__name__, str(error)))
             return None
+
+
+def _clock_fault(clock: Any) -> str:
+    """Why an event is no clock that can be folded, or nothing."""
+    if not isinstance(clock, MarketClock):
+        return f"{type(clock).__name__} is no market_clock"
+    beyond = [
+        n for n in (clock.exchange_timestamp * 1000, clock.session, clock.sequence) if not -_LARGEST < n < _LARGEST
+    ]
+    return f"{beyond[0]} does not fit 64 bits" if beyond else ""
 
 
 class _FeedPartition(StatefulSourcePartition[Any, None]):
