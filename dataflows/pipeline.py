@@ -30,6 +30,7 @@ from connectors.logging import logger
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stop_on_signals, stopping
+from functions.configuration import validate
 from functions.events import AccountConfig, Command, InstrumentConfig, StrategyConfig, decode
 from functions.kernel import records as as_records
 from functions.publication import Publication, Publisher
@@ -317,6 +318,9 @@ def parts(configured: Configuration, broker: str, key: str) -> Parts:
     """The steps for this configuration. Raises: `ConfigError` naming what is wrong in it."""
     if not configured.accounts:
         raise ConfigError(f"no enabled {broker} account is configured", remedy="panda db seed, or add one")
+    faults = validate(configured.instruments, configured.accounts, configured.strategies)
+    if faults:  # the log may have had other writers than our store
+        raise ConfigError(f"configuration cannot run: {'; '.join(faults)}", remedy="correct it in the config store")
     try:
         shard = Shard(configured.instruments, configured.accounts, configured.strategies)
         roster = Roster(configured.instruments, configured.strategies)
