@@ -114,14 +114,14 @@ def test_what_no_decision_may_rest_on_is_dead_lettered_whole_with_its_reason(log
 
 
 def test_a_strategy_that_raises_is_named_and_the_others_go_on(log, tmp_path, monkeypatch):
-    (tmp_path / "moody.py").write_text(
+    (tmp_path / "touchy.py").write_text(
         "class Moody:\n"
         "    def on_tick(self, tick):\n"
         "        if tick.price > 1000.2:\n"
         "            raise ZeroDivisionError('too dear')\n"
         "        return 1\n"
     )
-    moody = StrategyConfig("moody", f"{tmp_path}/moody.py:Moody", {}, TOKENS[:1], ["paper-1"])
+    moody = StrategyConfig("moody", f"{tmp_path}/touchy.py:Moody", {}, TOKENS[:1], ["paper-1"])
     write(log, config_events([], [], [moody]))
     ticks = walk(4_000, len(TOKENS), 0.0006, 4, step_ns=20_000_000)
     ticks["price"][0] = 1000.0
