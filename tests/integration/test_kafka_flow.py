@@ -14,6 +14,7 @@ import pytest
 import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
+from confluent_kafka import KafkaError
 
 from connectors.errors import DependencyError, FatalError, PipelineError
 from connectors.kafka import client
@@ -417,6 +418,19 @@ def test_a_flow_on_an_idle_log_notices_the_broker_s_return(tmp_path: Path, monke
 
         assert lines[0]["event"] == "kafka.unreachable"
         assert "kafka.reachable" in [line["event"] for line in lines]
+
+
+def test_a_loss_and_a_return_are_each_said_once_however_often_librdkafka_reports_them(lines):
+    reachability = client.Reachability(KafkaSettings(), "source g")
+    for _ in range(3):
+        reachability.on_error(KafkaError(KafkaError._TRANSPORT, "Connection refused"))
+        reachability.on_error(KafkaError(KafkaError._ALL_BROKERS_DOWN, "1/1 brokers are down"))
+    reachability.answered()
+    reachability.answered()
+
+    assert [(line["event"], line["client"], line.get("reason")) for line in lines] == [
+        ("kafka.unreachable", "source g", "Connection refused"), ("kafka.reachable", "source g", None),
+    ]  # fmt: skip
 
 
 def test_a_broker_that_is_not_there_is_reported_with_what_to_do(monkeypatch):
