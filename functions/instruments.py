@@ -8,7 +8,7 @@ from typing import Final
 
 import numpy as np
 
-from functions.calendar import CASH, CASH_WITH_AUCTION, DERIVATIVES
+from functions.calendar import session_class
 from functions.costs import DELIVERY, FUTURES, INTRADAY, OPTIONS, SEGMENTS
 from functions.events import InstrumentConfig, micro
 from functions.kernel import kernel
@@ -42,13 +42,6 @@ INSTRUMENT: Final = np.dtype(
 )
 
 
-def session_class(config: InstrumentConfig) -> int:
-    """Which of the calendar's sessions an instrument trades in."""
-    if config.kind in ("FUT", "CE", "PE"):
-        return int(DERIVATIVES)
-    return int(CASH_WITH_AUCTION) if config.closing_auction else int(CASH)
-
-
 def instrument_table(configs: Sequence[InstrumentConfig]) -> Rows:
     """INSTRUMENT rows in the order given, nothing seen yet.
 
@@ -61,7 +54,7 @@ def instrument_table(configs: Sequence[InstrumentConfig]) -> Rows:
         row["lot"] = max(config.lot_size, 1)
         row["kind"] = _KINDS[config.kind]
         row["venue"] = _VENUES[config.exchange]
-        row["session_class"] = session_class(config)
+        row["session_class"] = session_class(config.kind, config.closing_auction)
         row["tradable"] = config.enabled and config.kind != "INDEX" and row["tick_size"] > 0
     return table
 

@@ -307,7 +307,6 @@ class Signal(msgspec.Struct, frozen=True):
     instrument_token: int | None = None  # another instrument of the strategy; None = the tick's
 
 
-_RENAMED: Final = {"instrument_token": "instrument"}
 TICK_FIELDS: Final = (
     "instrument_token", "time", "price", "bid", "ask", "bid_quantity", "ask_quantity", "volume", "open_interest",
 )  # fmt: skip
@@ -408,4 +407,4 @@ def _signal_rows(rows: list[tuple[int, ...]]) -> Rows:
     return np.array(rows, SIGNAL) if rows else NO_SIGNALS
 
 
-assert set(TICK_FIELDS) - set(_RENAMED) <= set(TICK.names or ()), "a tick field that no row has"
+assert set(TICK_FIELDS) - {"instrument_token"} <= set(TICK.names or ()), "a tick field that no row has"

@@ -21,7 +21,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from connectors.kafka.records import Record
 from connectors.logging import logger
 from functions.events import EventEnvelope, MarketClock, decode
-from functions.ordering import UNORDERED, Ordered, Reorder
+from functions.ordering import Ordered, Reorder
 from functions.ticks import CLOCK, NO_TICKS, TICK, Rows, pack
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
 
@@ -269,6 +269,3 @@ class FeedSource(FixedPartitionedSource[tuple[str, Received], None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: None) -> _FeedPartition:
         return _FeedPartition(self, self.raw.build_part(step_id, for_part, resume_state))
-
-
-assert UNORDERED == -1

@@ -5,7 +5,7 @@ import pytest
 
 from functions.calendar import CASH, CASH_WITH_AUCTION, DERIVATIVES
 from functions.costs import SEGMENTS
-from functions.instruments import INSTRUMENT, instrument_table, micro_price, quote, rate_index, session_class
+from functions.instruments import INSTRUMENT, instrument_table, micro_price, quote, rate_index
 from functions.kernel import entry, records
 from functions.orders import PRODUCTS
 from tests.desk import TEN, instrument, tick, tick_rows
@@ -67,7 +67,6 @@ def test_each_kind_trades_in_its_session(kind, auction, expected):
     config = instrument(1, kind=kind, closing_auction=auction)
 
     assert int(instrument_table([config])["session_class"][0]) == expected
-    assert session_class(config) == expected
 
 
 @pytest.mark.parametrize(
