@@ -17,7 +17,7 @@ from typing import Any, Final
 import duckdb
 
 from connectors.errors import ConfigError, DataError
-from connectors.lake import archived, prepare
+from connectors.lake.files import archived, prepare
 from functions.events import rupees
 
 VIEWS: Final = (

@@ -18,7 +18,7 @@ from api.app import LOOPBACK, create_app
 from connectors import logging
 from connectors.errors import ConfigError, PipelineError
 from connectors.kafka.source import Offsets
-from connectors.lake import archived, prepare
+from connectors.lake.files import archived, prepare
 from connectors.logging import logger
 from connectors.redis import connect
 from connectors.settings import ApiSettings, Settings, load

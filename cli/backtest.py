@@ -11,7 +11,7 @@ import typer
 
 from cli.commands import as_line
 from connectors.errors import ConfigError, DataError
-from connectors.recorded import Recording, read
+from connectors.recorded.reading import Recording, read
 from dataflows import backtest
 from functions.calendar import covers
 from functions.configuration import validate_account

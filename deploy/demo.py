@@ -26,7 +26,7 @@ from connectors.database.seed import demo_seed
 from connectors.database.store import ConfigStore
 from connectors.errors import ConfigError, DependencyError, PipelineError
 from connectors.kafka.source import KafkaSource, Offsets, end_offsets
-from connectors.recorded import read
+from connectors.recorded.reading import read
 from connectors.redis import EmbeddedRedis, start_redis
 from connectors.settings import KafkaSettings, Settings, load
 from dataflows.process import stop_on_signals, stopping

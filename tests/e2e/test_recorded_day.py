@@ -10,7 +10,7 @@ import pytest
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.sink import Writer
 from connectors.kafka.source import end_offsets, fetch_all
-from connectors.recorded import read
+from connectors.recorded.reading import read
 from dataflows import backtest
 from functions.events import AccountConfig, PaperVenue, RiskLimits, StrategyConfig
 from functions.topics import MARKET_QUALITY, MARKET_TICKS, outputs

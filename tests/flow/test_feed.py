@@ -17,32 +17,23 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from confluent_kafka import Consumer, TopicPartition
 
 from connectors.errors import ConfigError, DataError, DependencyError
+from connectors.following import Following
 from connectors.kafka.client import consumer_config
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.records import Outgoing
 from connectors.kafka.sink import KafkaSink, Writer
 from connectors.kafka.source import Offsets, end_offsets, fetch_all
-from connectors.recorded import Recording, Unreadable, read
+from connectors.market import Ended, MarketSource, Notices
+from connectors.recorded.columns import Unreadable
+from connectors.recorded.reading import Recording, read
 from connectors.settings import KafkaSettings, Settings
 from dataflows import backtest
-from dataflows.feed import (
-    Ended,
-    Events,
-    FeedSettings,
-    Following,
-    MarketSource,
-    Notices,
-    build,
-    configured_instruments,
-    live,
-    recorded,
-    simulated,
-    with_clock,
-)
+from dataflows.feed import Events, FeedSettings, build, configured_instruments, live, simulated
 from functions.calendar import INDIA, SECOND
 from functions.events import InstrumentConfig, QualityReport, decode
 from functions.ordering import Reorder
 from functions.simulator import FAULTS, UNREADABLE, Market, day
+from functions.stretches import replayed, with_clock
 from functions.ticks import CLOCK, DEPTH, NO_DEPTH, TICK, pack
 from functions.topics import MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS
 from tests.recorded import config_events
@@ -71,7 +62,7 @@ def fed(data: Recording, **options: Any) -> list[Outgoing]:
     written: list[tuple[str, list[Outgoing]]] = []
     rows = options.pop("rows", 8_192)
     notices = Notices(data.reports, data.unreadable)
-    source = MarketSource(lambda: with_clock(recorded(data, rows=rows)), notices=notices, **options)
+    source = MarketSource(lambda: with_clock(replayed(data.ticks, data.depth, rows=rows)), notices=notices, **options)
     events = Events([config.instrument_token for config in data.instruments], session=7)
     run_main(build(source, events, TestingSink(written)))
     return [record for _, records in written for record in records]
@@ -265,7 +256,7 @@ class Wall:
 
 
 def partition(data: Recording, wall: Wall, **options: Any):
-    source = MarketSource(lambda: with_clock(recorded(data)), now=wall, **options)
+    source = MarketSource(lambda: with_clock(replayed(data.ticks, data.depth)), now=wall, **options)
     opened = source.build_part("market", "market", None)
     opened.next_batch()  # notices
     return opened
@@ -333,12 +324,13 @@ def test_the_feed_ends_when_its_seconds_are_over():
 
 def test_market_seconds_are_counted_from_the_first_tick():
     data = recording(*TEN)
-    stretches = list(with_clock(recorded(data), 1.0))
+    stretches = list(with_clock(replayed(data.ticks, data.depth), 1.0))
     assert [time % (60 * SECOND) / SECOND for s in stretches for time in s.times.tolist()] == [0.5, 1.0, 1.5]
 
 
 def test_a_stop_ends_the_feed_at_once():
-    source = MarketSource(lambda: with_clock(recorded(recording(*TEN))), stop=lambda: True)
+    data = recording(*TEN)
+    source = MarketSource(lambda: with_clock(replayed(data.ticks, data.depth)), stop=lambda: True)
     opened = source.build_part("market", "market", None)
     with pytest.raises(StopIteration):
         opened.next_batch()
@@ -462,7 +454,7 @@ def test_a_loop_of_the_simulator_goes_on_with_the_next_trading_day():
 
 def test_a_loop_of_a_recording_moves_on_by_whole_weeks():
     data = recording(("2026-11-19 10:00:00", TOKEN, 1.0), ("2026-11-20 10:00:00", TOKEN, 2.0))
-    chunks: Iterator = recorded(data, loop=True)
+    chunks: Iterator = replayed(data.ticks, data.depth, loop=True)
     times = [int(c.ticks["time"][0]) for c, _ in zip((c for c in chunks if len(c.ticks)), range(4), strict=False)]
     assert times == [at(f"2026-11-{d} 10:00:00") for d in ("19", "20", "26", "27")]
 

@@ -21,8 +21,9 @@ from connectors.kafka.embedded import start_embedded
 from connectors.kafka.records import Outgoing, Record
 from connectors.kafka.sink import Writer
 from connectors.kafka.source import end_offsets
-from connectors.lake import COMPACT_AT, Archive, Files
-from connectors.lake import archived as archived_topics
+from connectors.lake.archive import COMPACT_AT, Archive
+from connectors.lake.files import Files
+from connectors.lake.files import archived as archived_topics
 from connectors.settings import KafkaSettings, LakeSettings, Settings
 from dataflows import archive as flow
 from functions.events import encode
@@ -191,7 +192,7 @@ def test_records_of_two_dates_between_each_other_are_written_in_the_order_of_the
 
 
 def test_it_flushes_when_enough_records_came_or_enough_time_has_passed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
-    monkeypatch.setattr("connectors.lake.FLUSH_RECORDS", 3)
+    monkeypatch.setattr("connectors.lake.archive.FLUSH_RECORDS", 3)
     now = 0.0
     archive = Archive(tmp_path, TOPICS, clock=lambda: now)
     archive.open()
@@ -397,9 +398,9 @@ _ARCHIVING = """
 import sys
 from pathlib import Path
 from connectors.kafka.records import Record
-from connectors.lake import Archive
-import connectors.lake
-connectors.lake.COMPACT_AT = 5
+from connectors.lake.archive import Archive
+import connectors.lake.archive
+connectors.lake.archive.COMPACT_AT = 5
 from functions.events import encode
 from tests.history import signal
 archive = Archive(Path(sys.argv[1]), ["paper.signals.raw"])

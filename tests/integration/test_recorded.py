@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from connectors.errors import DataError
-from connectors.recorded import Recording, read
+from connectors.recorded.reading import Recording, read
 from functions.calendar import INDIA, SECOND
 from functions.events import InstrumentConfig
 from functions.ticks import NO_DEPTH

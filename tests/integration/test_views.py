@@ -15,7 +15,8 @@ from bytewax.testing import TestingSource, run_main
 from analytics.queries import VIEWS, Fill, Queries, connect, sql
 from connectors.errors import ConfigError, DataError
 from connectors.kafka.records import Record, dead_letter
-from connectors.lake import Archive, archived
+from connectors.lake.archive import Archive
+from connectors.lake.files import archived
 from dataflows import archive
 from functions.events import encode
 from functions.topics import MARKET_TICKS, all_topics

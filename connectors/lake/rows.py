@@ -1,0 +1,188 @@
+"""Rows: what a record of the log is in the lake, by column.
+
+A tick has the columns of a tick, any other record those of an event. A record that is no event is kept as its bytes.
+"""
+
+import json
+from collections.abc import Sequence
+from contextlib import suppress
+from datetime import datetime, timedelta
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from connectors.kafka.records import Record
+from functions.topics import MARKET_TICKS
+
+DEAD_LETTERS: Final = ".dlq"
+
+_INDIA_US: Final = 19_800_000_000
+_DAY_US: Final = 86_400_000_000
+_EARLIEST, _LATEST = 946_684_800_000_000, 4_102_444_800_000_000  # 2000 and 2100: beyond them a time is none
+_EPOCH: Final = datetime.fromisoformat("1970-01-01T00:00:00+00:00")
+_MICROSECOND: Final = timedelta(microseconds=1)
+
+_WHERE: Final = {"topic": "VARCHAR", "partition": "INTEGER", "offset": "BIGINT", "key": "VARCHAR"}
+EVENT_COLUMNS: Final = {
+    **_WHERE, "id": "VARCHAR", "type": "VARCHAR", "timestamp": "TIMESTAMP", "correlation_id": "VARCHAR",
+    "causation_id": "VARCHAR", "source": "VARCHAR", "version": "INTEGER", "broker": "VARCHAR", "event": "VARCHAR",
+    "data": "VARCHAR", "raw": "BLOB", "headers": "VARCHAR",
+}  # fmt: skip
+TICK_COLUMNS: Final = {
+    **_WHERE, "id": "VARCHAR", "timestamp": "TIMESTAMP", "source": "VARCHAR", "broker": "VARCHAR",
+    "instrument_token": "BIGINT", "last_price": "DOUBLE", "volume_traded": "BIGINT", "oi": "BIGINT", "bid": "DOUBLE",
+    "ask": "DOUBLE", "bid_quantity": "BIGINT", "ask_quantity": "BIGINT", "session": "BIGINT", "sequence": "BIGINT",
+    "depth": "VARCHAR", "raw": "BLOB",
+}  # fmt: skip
+_NUMPY: Final = {"INTEGER": "i8", "BIGINT": "i8", "DOUBLE": "f8", "TIMESTAMP": "datetime64[us]"}
+_NOTHING: Final[dict[str, Any]] = {"VARCHAR": "", "BLOB": b""}
+
+
+class _Head(msgspec.Struct, gc=False):
+    id: str
+    type: str
+    timestamp: str
+    correlation_id: str
+    causation_id: str | None
+    source: str
+    version: int
+    broker: str
+    data: msgspec.Raw
+
+
+class _TickData(msgspec.Struct, gc=False):
+    instrument_token: int
+    last_price: float
+    exchange_timestamp: int
+    volume_traded: int = 0
+    oi: int = 0
+    bid: float = 0.0
+    ask: float = 0.0
+    bid_quantity: int = 0
+    ask_quantity: int = 0
+    session: int = 0
+    sequence: int = -1
+    depth: msgspec.Raw = msgspec.Raw(b"null")
+
+
+class _Tick(msgspec.Struct, gc=False):
+    id: str
+    type: str
+    source: str
+    broker: str
+    data: _TickData
+
+
+_decode_head = msgspec.json.Decoder(_Head).decode
+_decode_tick = msgspec.json.Decoder(_Tick).decode
+
+
+class Row(NamedTuple):
+    """A record and the columns beyond where it lies; `time` is None for what is no event."""
+
+    record: Record
+    time: int | None  # microseconds since the epoch
+    values: tuple[Any, ...]
+
+
+def columns_of(topic: str) -> dict[str, str]:
+    """Column names and SQL types of a topic's files."""
+    return TICK_COLUMNS if topic == MARKET_TICKS.name else EVENT_COLUMNS
+
+
+def _microseconds(text: str) -> int:
+    return (datetime.fromisoformat(text) - _EPOCH) // _MICROSECOND
+
+
+def _checked(time: int) -> int:
+    if not _EARLIEST <= time < _LATEST:
+        raise ValueError(f"{time} µs is no time of an event")
+    return time
+
+
+def _int64(value: int) -> int:
+    if not -(2**63) <= value < 2**63:
+        raise ValueError(f"{value} does not fit 64 bits")
+    return value
+
+
+def _headers(record: Record) -> str | None:
+    if not record.headers:
+        return None
+    return json.dumps({name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers})
+
+
+def _event_row(record: Record) -> Row:
+    """An event's columns. Of a dead letter the bytes are kept whatever they are."""
+    raw = record.value
+    dead = record.topic.endswith(DEAD_LETTERS)
+    if raw is not None:
+        with suppress(msgspec.MsgspecError, ValueError, TypeError, OverflowError):
+            head = _decode_head(raw)
+            time = _checked(_microseconds(head.timestamp))
+            text, data = (None, None) if dead else (raw.decode(), bytes(head.data).decode())
+            values = (
+                head.id, head.type, time, head.correlation_id, head.causation_id, head.source, _int64(head.version),
+                head.broker, text, data, raw if dead else None, _headers(record),
+            )  # fmt: skip
+            return Row(record, time, values)
+    return Row(record, None, (*[None] * 10, raw, _headers(record)))
+
+
+def _tick_row(record: Record) -> Row:
+    raw = record.value
+    with suppress(msgspec.MsgspecError, ValueError):
+        event = _decode_tick(raw or b"")
+        t = event.data
+        time = _checked(t.exchange_timestamp)
+        depth = bytes(t.depth)
+        numbers = [_int64(n) for n in (t.volume_traded, t.oi, t.bid_quantity, t.ask_quantity, t.session, t.sequence)]
+        volume, interest, bid_quantity, ask_quantity, session, sequence = numbers
+        values = (
+            event.id, time, event.source, event.broker, _int64(t.instrument_token), t.last_price, volume, interest,
+            t.bid, t.ask, bid_quantity, ask_quantity, session, sequence,
+            None if depth == b"null" else depth.decode(), None,
+        )  # fmt: skip
+        return Row(record, time, values)
+    return Row(record, None, (*[None] * 15, raw))
+
+
+def rows_of(records: Sequence[Record]) -> list[Row]:
+    """Records of one topic as rows."""
+    make = _tick_row if records and records[0].topic == MARKET_TICKS.name else _event_row
+    return [make(record) for record in records]
+
+
+def date_of(time: int) -> str:
+    """The date in India of a time in microseconds since the epoch.
+
+    >>> date_of(1_778_005_799_999_999), date_of(1_778_005_800_000_000)
+    ('2026-05-05', '2026-05-06')
+    """
+    return str(np.datetime64((time + _INDIA_US) // _DAY_US, "D"))
+
+
+def _column(kind: str, values: list[Any]) -> Any:
+    """A masked NumPy array: DuckDB looks at a sample of the values for a type, so even a missing text is text."""
+    missing = [value is None for value in values]
+    nothing = _NOTHING.get(kind, 0)
+    filled = [nothing if value is None else value for value in values]
+    if kind in _NUMPY:
+        return np.ma.array(np.array(filled, _NUMPY[kind]), mask=missing)
+    array = np.empty(len(filled), object)
+    array[:] = filled
+    return np.ma.array(array, mask=missing)
+
+
+def columns(topic: str, rows: Sequence[Row]) -> dict[str, Any]:
+    """The columns of a file; a masked value is NULL."""
+    places = [
+        (r.topic, r.partition, r.offset, None if r.key is None else r.key.decode(errors="backslashreplace"))
+        for r in (row.record for row in rows)
+    ]
+    table = [(*place, *row.values) for place, row in zip(places, rows, strict=True)]
+    kinds = columns_of(topic)
+    return {
+        name: _column(kind, [line[n] for line in table]) for n, (name, kind) in enumerate(kinds.items())
+    }  # fmt: skip

@@ -1,0 +1,111 @@
+"""Reading: files and folders of recorded data as one recording, in order of event time."""
+
+import datetime as dt
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import duckdb
+import numpy as np
+import numpy.typing as npt
+
+from connectors.errors import DataError
+from connectors.recorded.columns import Unreadable
+from connectors.recorded.forms import Table, files
+from connectors.recorded.instruments import Roster
+from connectors.recorded.notes import named
+from connectors.recorded.rows import Part, load
+from functions.calendar import DAY, INDIA, IST_OFFSET
+from functions.events import InstrumentConfig, QualityReport
+from functions.silences import silences
+from functions.ticks import DEPTH, NO_DEPTH, NO_TICKS, Rows
+
+Integers = npt.NDArray[np.int64]
+
+
+@dataclass(frozen=True)
+class Recording:
+    """Everything that was read, in order of event time.
+
+    `instrument` of a tick is an index into `instruments`. `depth` has a DEPTH row for each tick, or is empty where no
+    file shows depth. Equal times keep the order of the files, and within a file that of its rows.
+    """
+
+    instruments: list[InstrumentConfig]
+    ticks: Rows
+    depth: Rows
+    reports: list[QualityReport]
+    unreadable: list[Unreadable]
+
+
+def read(
+    paths: Sequence[Path], *, instruments: Sequence[InstrumentConfig] | None = None, start: dt.date | None = None,
+    end: dt.date | None = None, strict: bool = True,
+) -> Recording:  # fmt: skip
+    """Reads files and folders (their `.csv`, `.csv.gz` and `.parquet` files, by name) as one recording.
+
+    `instruments` are those to number the ticks by; what the files hold beyond them is added, not enabled. Without them
+    they are made up from columns, instrument lists and file names. `start` and `end` are dates of India, both
+    inclusive, or moments (`datetime`, without an offset India's, the end exclusive). With `strict` an unreadable row is
+    an error.
+    Raises: `DataError` naming file, row and value.
+    """
+    roster = Roster(instruments)
+    window = (_moment(start, end=False), _moment(end, end=True))
+    connection = duckdb.connect()
+    try:
+        connection.execute("SET TimeZone = 'Asia/Kolkata'")
+        tables = [Table.open(connection, path) for path in files(paths)]
+        for table in tables:
+            if table.is_list:
+                roster.add_list(table)
+        parts = [load(table, roster, window, strict) for table in tables if not table.is_list]
+    finally:
+        connection.close()
+    if not parts:
+        raise DataError(
+            f"{paths[0]} holds lists of instruments only", remedy="name files of ticks or bars as well"
+        )  # fmt: skip
+    rows, depth = _merged(parts)
+    if not len(rows):
+        raise DataError(
+            f"no rows between {start or 'the beginning'} and {end or 'the end'} in {', '.join(map(str, paths))}",
+            remedy="choose dates that the files cover",
+        )
+    configs = roster.configs(rows, depth)
+    notes = [note for part in parts for note in part.notes]
+    spacing = _spacing(len(configs), parts)
+    reports = [named(note, configs) for note in notes] + list(silences(rows, configs, spacing))
+    return Recording(configs, rows, depth, reports, [row for part in parts for row in part.unreadable])
+
+
+def _moment(when: dt.date | None, *, end: bool) -> int:
+    """Where a window begins or ends (exclusive), ns since the epoch."""
+    if when is None:
+        return 2**63 - 1 if end else 0
+    if isinstance(when, dt.datetime):
+        aware = when if when.tzinfo else when.replace(tzinfo=INDIA)
+        return int(aware.timestamp() * 1_000_000) * 1000
+    day = (when - dt.date(1970, 1, 1)).days + (1 if end else 0)
+    return day * DAY - IST_OFFSET
+
+
+def _merged(parts: list[Part]) -> tuple[Rows, Rows]:
+    with_depth = any(len(part.depth) for part in parts)
+    rows = np.concatenate([NO_TICKS, *(part.rows for part in parts)])
+    depth = NO_DEPTH
+    if with_depth:
+        depth = np.concatenate([p.depth if len(p.depth) else np.zeros(len(p.rows), DEPTH) for p in parts])
+    if len(parts) == 1 or (np.diff(rows["time"]) >= 0).all():
+        return rows, depth
+    order = np.argsort(rows["time"], kind="stable")
+    return rows[order], depth[order] if with_depth else depth
+
+
+def _spacing(count: int, parts: list[Part]) -> Integers:
+    """How far apart an instrument's rows usually are: its bars, or 0 for ticks."""
+    spacing = np.zeros(count, np.int64)
+    for part in parts:
+        if part.bar:
+            spacing[np.unique(part.rows["instrument"])] = part.bar
+    return spacing

@@ -1,0 +1,174 @@
+"""Rows: one file's ticks or bars as TICK rows, in order of time.
+
+columns ─► of which instrument ─► in order? ─► within the window ─► notes ─► ticks, or four ticks a bar
+"""
+
+import datetime as dt
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import numpy as np
+import numpy.typing as npt
+
+from connectors.errors import DataError
+from connectors.recorded.columns import Unreadable, judged, selection
+from connectors.recorded.forms import Table
+from connectors.recorded.instruments import Roster
+from connectors.recorded.notes import Note, clock_text, notes_of
+from functions.bars import TICKS_A_BAR, ticks_of_bars
+from functions.calendar import DAY, INDIA, MINUTE, SECOND
+from functions.ticks import DEPTH, LEVELS, NO_DEPTH, TICK, Rows
+
+Floats = npt.NDArray[np.float64]
+Integers = npt.NDArray[np.int64]
+
+_MAX_I4: Final = 2**31 - 1
+
+
+@dataclass
+class Part:
+    """One file's rows, in order of time."""
+
+    rows: Rows
+    depth: Rows  # as long as the rows, or empty
+    unreadable: list[Unreadable]
+    notes: list[Note] = field(default_factory=list)
+    bar: int = 0  # length of its bars, ns; 0 = ticks
+
+
+def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool) -> Part:
+    """A file's rows within a window of time (ns, the end exclusive), numbered by the roster.
+
+    Raises: `DataError` for a file without readable rows or not in order of time, and with `strict` for an unreadable row.
+    """
+    columns = table.query(selection(table))
+    good, unreadable = judged(table, columns)
+    if unreadable and strict:
+        first = min(unreadable, key=lambda row: row.row)
+        more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
+        raise DataError(
+            f"{table.path}: row {first.row} (line {first.row + 1}) {first.reason}: {first.text!r}{more}",
+            remedy="correct or remove the row",
+        )
+    columns = {name: values[good] for name, values in columns.items()}
+    if not len(columns["time"]):
+        raise DataError(f"{table.path} has no rows that can be read", remedy="leave it out, or record it again")
+    instrument = roster.index(table, columns)
+    time = np.ascontiguousarray(columns["time"]).astype(np.int64) * 1000
+    _refuse_unsorted(table, time, instrument, np.flatnonzero(good))
+    if window[0] > time[0] or window[1] <= time[-1]:
+        inside = (time >= window[0]) & (time < window[1])
+        columns = {name: values[inside] for name, values in columns.items()}
+        time, instrument = time[inside], instrument[inside]
+    notes = list(notes_of(columns, time, instrument, table.is_bars))
+    if table.is_bars:
+        return _bars(table, columns, time, instrument, unreadable, notes)
+    return _ticks(table, columns, time, instrument, unreadable, notes)
+
+
+def _refuse_unsorted(table: Table, time: Integers, instrument: Integers, numbers: Integers) -> None:
+    """Times may be equal, and each instrument may have its own run of them, but none may go back."""
+    if (np.diff(time) >= 0).all():
+        return
+    order = np.argsort(instrument, kind="stable")
+    back = np.zeros(len(time), bool)
+    back[order[1:]] = (np.diff(time[order]) < 0) & (np.diff(instrument[order]) == 0)
+    if not back.any():
+        return
+    row = int(np.flatnonzero(back)[0])
+    at, before = (dt.datetime.fromtimestamp(t / SECOND, INDIA).isoformat(" ") for t in (time[row], time[:row].max()))
+    raise DataError(
+        f"{table.path}: row {numbers[row] + 1} is out of order: {at} comes after {before}",
+        remedy="sort the file by time",
+    )
+
+
+def _ticks(
+    table: Table, columns: dict[str, Any], time: Integers, instrument: Integers, unreadable: list[Unreadable],
+    notes: list[Note],
+) -> Part:  # fmt: skip
+    rows = np.zeros(len(time), TICK)
+    rows["time"], rows["instrument"] = time, instrument
+    rows["price"] = _printed(columns["price"], notes, time)
+    for name, values in (("bid", "bid"), ("ask", "ask")):
+        if values in columns:
+            rows[name] = _printed(columns[values])
+    for name, source in (("volume", "volume"), ("open_interest", "oi")):
+        if source in columns:
+            rows[name] = np.nan_to_num(columns[source]).astype(np.int64)
+    for name in ("bid_quantity", "ask_quantity"):
+        if name in columns:
+            rows[name] = np.clip(np.nan_to_num(columns[name]), 0, _MAX_I4)
+    part = Part(rows, _depth(table, columns, len(rows)), unreadable, notes)
+    if not (np.diff(time) >= 0).all():
+        order = np.argsort(time, kind="stable")
+        part.rows, part.depth = rows[order], part.depth[order] if len(part.depth) else part.depth
+    return part
+
+
+def _depth(table: Table, columns: dict[str, Any], count: int) -> Rows:
+    if not table.shows_depth:
+        return NO_DEPTH
+    depth = np.zeros(count, DEPTH)
+    for side in ("bid", "ask"):
+        for n in range(LEVELS):
+            if (price := columns.get(f"{side}{n + 1}")) is not None:
+                depth[side][:, n] = np.rint(_printed(price) * 1e6)
+            if (quantity := columns.get(f"{side}_quantity{n + 1}")) is not None:
+                depth[f"{side}_quantity"][:, n] = np.nan_to_num(quantity)
+    return depth
+
+
+def _printed(prices: Floats, notes: list[Note] | None = None, time: Integers | None = None) -> Floats:
+    """Prices as the exchange prints them: those that went through 32 bits get their two decimals back."""
+    rounded = np.round(prices, 2)
+    with np.errstate(over="ignore", invalid="ignore"):
+        narrow = (rounded != prices) & (rounded.astype(np.float32) == prices)
+    count = int(narrow.sum())
+    if not count:
+        return prices
+    if notes is not None and time is not None:
+        detail = f"{count} prices had passed through 32-bit floats and are paise again, e.g. {float(prices[narrow][0])}"
+        notes.append(Note("float32_price", count, detail, -1, int(time[narrow][0]), int(time[narrow][-1])))
+    return np.where(narrow, rounded, prices)
+
+
+def _bars(
+    table: Table, columns: dict[str, Any], time: Integers, instrument: Integers, unreadable: list[Unreadable],
+    notes: list[Note],
+) -> Part:  # fmt: skip
+    bar = _bar_length(table, time, instrument)
+    prices = [_printed(columns[name]) for name in ("open", "high", "low", "close")]
+    volume = np.nan_to_num(columns["volume"]).astype(np.int64) if "volume" in columns else np.zeros(len(time), np.int64)
+    order = np.lexsort((np.arange(len(time)), time, instrument))
+    facts = np.stack([instrument[order], time[order], volume[order], *(p[order] for p in prices)])
+    repeats = np.zeros(len(time), bool)
+    repeats[1:] = (facts[:, 1:] == facts[:, :-1]).all(axis=0)
+    once = order[~repeats]
+    opens, highs, lows, closes = (p[once] for p in prices)
+    rows = ticks_of_bars(time[once], opens, highs, lows, closes, volume[once], instrument[once], bar=bar)
+    again = np.cumsum(~repeats) - 1  # a bar that is there twice is its ticks twice, not its volume twice
+    rows = rows.reshape(-1, TICKS_A_BAR)[again].reshape(-1)
+    for at in np.flatnonzero(repeats).tolist():
+        when = int(time[order[at]])
+        detail = f"the bar of {clock_text(when)} is there twice"
+        notes.append(Note("duplicate_bar", 1, detail, int(instrument[order[at]]), when, when))
+    by_time = np.argsort(rows["time"], kind="stable")
+    return Part(rows[by_time], NO_DEPTH, unreadable, notes, bar)
+
+
+def _bar_length(table: Table, time: Integers, instrument: Integers) -> int:
+    """The commonest distance of two bars. Raises: `DataError` where it is no whole minutes, or a day."""
+    order = np.argsort(instrument, kind="stable")
+    steps = np.diff(time[order])
+    steps = steps[(steps > 0) & (np.diff(instrument[order]) == 0)]
+    if not len(steps):
+        return MINUTE
+    lengths, counts = np.unique(steps, return_counts=True)
+    bar = int(lengths[counts.argmax()])
+    if bar % MINUTE or bar >= DAY // 4:
+        raise DataError(
+            f"{table.path} has bars of {bar / MINUTE:g} minutes",
+            remedy="use bars of one minute, or of a few whole minutes",
+        )
+    return bar
