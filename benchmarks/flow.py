@@ -53,8 +53,8 @@ class _Counting(StatelessSinkPartition[Any]):
     def write_batch(self, items: list[Any]) -> None:
         counts = self._sink.counts
         for _, published in items:
-            for out in published.events:
-                counts[out.topic] += 1
+            for topic, _, _, _ in published.events:
+                counts[topic] += 1
 
 
 class CountingSink(DynamicSink[Any]):

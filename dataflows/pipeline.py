@@ -24,7 +24,7 @@ from bytewax.outputs import Sink
 from connectors.errors import ConfigError, FatalError
 from connectors.kafka.decisions import DecisionSink, Published
 from connectors.kafka.feed import FeedSource, Marker, Received
-from connectors.kafka.records import Outgoing, Record, dead_letter
+from connectors.kafka.records import Outgoing, Record, Writable, dead_letter
 from connectors.kafka.source import KafkaSource, end_offsets, fetch_all
 from connectors.logging import logger
 from connectors.settings import Settings
@@ -203,8 +203,7 @@ class Publish:
     def __call__(self, work: Work) -> tuple[str, Published]:
         records = work.records
         decided = self.publisher.publish(work.ticks, work.signals, work.decisions, lambda row: _id_of(records[row]))
-        events = [Outgoing(topic, key, value) for topic, key, value in decided + work.alerts]
-        events += work.dead
+        events: list[Writable] = [*decided, *work.alerts, *work.dead]
         marker = work.received.marker
         if marker is None:
             return self.key, Published(events)

@@ -8,6 +8,7 @@ kill switch, the session, lots and ticks, size, price or rate.
 """
 
 from collections.abc import Callable, Mapping
+from functools import cache
 from typing import Final, NamedTuple
 
 import numpy as np
@@ -338,17 +339,17 @@ assert tuple(_WORDS) == RULES
 
 def explain(refusal: Facts, limits: Facts, instrument: Facts) -> list[Reason]:
     """Every rule that refused, with its limit and what was observed: rows of REFUSAL, LIMITS and INSTRUMENT, as ints."""
-    mask = refusal["mask"]
-    return [Reason(rule, *_WORDS[rule](refusal, limits, instrument)) for rule in RULES if mask & BIT[rule]]
+    return [Reason(rule, *_WORDS[rule](refusal, limits, instrument)) for rule in rules_of(refusal["mask"])]
 
 
-def rules_of(mask: int) -> list[str]:
-    """The names in a mask.
+@cache
+def rules_of(mask: int) -> tuple[str, ...]:
+    """The names in a mask; few of the masks that can be ever occur.
 
     >>> rules_of(BIT["session"] | BIT["cash"])
-    ['session', 'cash']
+    ('session', 'cash')
     """
-    return [rule for rule in RULES if mask & BIT[rule]]
+    return tuple(rule for rule in RULES if mask & BIT[rule])
 
 
 def refusal_counts(masks: Rows) -> dict[str, int]:

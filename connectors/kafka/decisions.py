@@ -9,7 +9,7 @@ from typing import Any
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.kafka.records import Outgoing
+from connectors.kafka.records import Outgoing, Writable
 from connectors.kafka.sink import Writer
 from connectors.settings import KafkaSettings
 
@@ -18,7 +18,7 @@ from connectors.settings import KafkaSettings
 class Published:
     """What one batch leaves: events in order, then (if there is one) the snapshot behind them."""
 
-    events: list[Outgoing]
+    events: list[Writable]
     snapshot: Outgoing | None = None
 
 

@@ -28,6 +28,9 @@ class Outgoing(NamedTuple):
     headers: Headers | None = None
 
 
+Writable = tuple[str, bytes | None, bytes | None, Headers | None]  # an Outgoing, or a plain tuple of the same
+
+
 def dead_letter(record: Record, step: str, error: str, message: str, attempts: int = 1) -> Outgoing:
     """A record nobody can decide on, on its way to `<topic>.dlq`: its bytes untouched, where and why in headers.
 

@@ -6,6 +6,7 @@ is written after it.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Any, Final
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
@@ -14,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from connectors.errors import FatalError
 from connectors.kafka import client
 from connectors.kafka.client import Reachability, producer_config
-from connectors.kafka.records import Outgoing
+from connectors.kafka.records import Outgoing, Writable
 from connectors.settings import KafkaSettings
 
 FULL_WAIT_S: Final = 0.05
@@ -33,7 +34,7 @@ class Writer:
             | {"error_cb": self._note_error, "on_delivery": self._note_failure}
         )
 
-    def write(self, records: list[Outgoing]) -> None:
+    def write(self, records: Sequence[Writable]) -> None:
         """Hands records to the producer; waits only where its queue is full.
 
         Raises: `FatalError` where one of them, or an earlier one, could not be delivered.

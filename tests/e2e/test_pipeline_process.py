@@ -35,7 +35,7 @@ def expected():
     published = []
     backtest.run(TICKS, INSTRUMENTS, ACCOUNT, STRATEGIES, on_events=published.extend)
     wanted = defaultdict(Counter)
-    for topic, _, value in published:
+    for topic, _, value, _ in published:
         wanted[topic][value] += 1
     return wanted
 

@@ -66,7 +66,7 @@ def test_recorded_data_fills_the_same_through_every_process_as_in_a_backtest(tmp
         written = end_offsets(kafka, [MARKET_TICKS.name])
         assert sum(written.values()) == len(recording.ticks) == ticks
         for topic in outputs("paper"):
-            expected = Counter(value for name, _, value in published if name == topic.name)
+            expected = Counter(value for name, _, value, _ in published if name == topic.name)
             found = Counter(r.value for r in fetch_all(kafka, [topic.name]))
             if topic is outputs("paper")[-1]:  # the last second is told only when a later one begins
                 assert not expected - found

@@ -9,7 +9,7 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from connectors.errors import ConfigError, FatalError
 from connectors.kafka.decisions import Published
 from connectors.kafka.feed import Broken, Decoder, Marker, Received
-from connectors.kafka.records import Record
+from connectors.kafka.records import Outgoing, Record
 from dataflows import backtest, pipeline
 from functions.events import Command, Depth, MarketTick, PaperVenue, decode, encode, envelope, tick_id
 from functions.topics import (
@@ -102,10 +102,10 @@ class Log:
 def told(batches):
     """(topic without its broker, the event) of everything decided, dead letters apart."""
     return [
-        (out.topic.removeprefix("paper."), decode(out.value))
+        (topic.removeprefix("paper."), decode(value))
         for published in batches
-        for out in published.events
-        if not out.topic.endswith(".dlq")
+        for topic, _, value, _ in published.events
+        if not topic.endswith(".dlq")
     ]
 
 
@@ -115,7 +115,7 @@ def topics_of(batches):
 
 def dead(batches):
     """(step, error, message, bytes) of every dead letter."""
-    letters = [out for published in batches for out in published.events if out.topic.endswith(".dlq")]
+    letters = [Outgoing(*out) for published in batches for out in published.events if out[0].endswith(".dlq")]
     return [(*(dict(x.headers)[f].decode() for f in ("step", "error", "message")), x.value) for x in letters]
 
 
@@ -199,8 +199,8 @@ def test_a_backtest_of_the_same_ticks_publishes_the_same_bytes(run):
 
     expected = []
     backtest.run(ticks, instruments, trader, strategies, on_events=expected.extend)
-    assert [(o.topic, o.key, o.value) for p in batches for o in p.events] == expected
-    assert len({topic for topic, _, _ in expected}) == 8  # all of them but orders.failed
+    assert [out for p in batches for out in p.events] == expected
+    assert len({topic for topic, _, _, _ in expected}) == 8  # all of them but orders.failed
 
 
 def test_a_venue_that_walks_the_book_reads_the_five_levels_from_the_record(run):
@@ -504,7 +504,7 @@ def test_a_pipeline_reads_the_market_its_brokers_commands_and_the_configuration(
 def test_a_pipeline_writes_its_own_brokers_topics_only(run):
     _, events = market(400)
 
-    written = {out.topic for published in run(two_strategies(), batches_of(events, [])) for out in published.events}
+    written = {out[0] for published in run(two_strategies(), batches_of(events, [])) for out in published.events}
 
     assert written <= {topic.name for topic in outputs("paper")}
 

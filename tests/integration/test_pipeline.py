@@ -72,7 +72,7 @@ def test_every_event_equals_the_backtests_byte_for_byte(log):
     backtest.run(ticks, INSTRUMENTS, ACCOUNT, STRATEGIES, on_events=published.extend)
     for topic in outputs("paper"):
         expected = {}
-        for name, key, value in published:
+        for name, key, value, _ in published:
             if name == topic.name:
                 expected.setdefault(key, []).append(value)
         assert by_key(read(log, topic.name)) == expected, topic.name
@@ -90,7 +90,7 @@ def test_a_stop_and_a_start_in_the_middle_lose_nothing_and_double_nothing(log):
     backtest.run(ticks, INSTRUMENTS, ACCOUNT, STRATEGIES, on_events=published.extend)
 
     for topic in outputs("paper"):
-        expected = Counter(value for name, _, value in published if name == topic.name)
+        expected = Counter(value for name, _, value, _ in published if name == topic.name)
         assert Counter(r.value for r in read(log, topic.name)) == expected, topic.name
 
 

@@ -140,7 +140,7 @@ def test_a_signal_is_caused_by_the_tick_as_a_feed_of_the_same_file_names_it():
 
     scripted(*ticks, on_events=published.extend)
 
-    causes = [decode(raw).causation_id for topic, _, raw in published if topic == "paper.signals.raw"]
+    causes = [decode(raw).causation_id for topic, _, raw, _ in published if topic == "paper.signals.raw"]
     assert causes == [tick_id(1, TEN + 10**9, 2), tick_id(1, TEN + 2 * 10**9, 0)]
 
 
