@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
-from connectors.following import Following
+from connectors.kafka.following import Following
 from connectors.recorded.columns import Unreadable
 from functions.calendar import SECOND, day_of
 from functions.events import QualityReport

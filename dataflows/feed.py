@@ -21,7 +21,8 @@ from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from connectors.errors import ConfigError
-from connectors.following import READER_WAIT_S, Following
+from connectors.kafka.client import feed_linger_ms
+from connectors.kafka.following import READER_WAIT_S, Following
 from connectors.kafka.records import Outgoing, Record, dead_letter
 from connectors.kafka.sink import KafkaSink
 from connectors.kafka.source import Offsets, fetch_all
@@ -245,7 +246,7 @@ def live(
         "feed.started", session=number, source=feed.source, instruments=len(configs), speed=feed.speed, follow=group
     )
     events = Events([config.instrument_token for config in configs], number)
-    return build(market, events, KafkaSink(settings.kafka, linger_ms=5 if hurries else 0))
+    return build(market, events, KafkaSink(settings.kafka, linger_ms=feed_linger_ms(settings.kafka, hurries=hurries)))
 
 
 def _following(settings: Settings, group: str, feed: FeedSettings) -> Following:

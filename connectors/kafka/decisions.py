@@ -43,7 +43,7 @@ class _DecisionPartition(StatefulSinkPartition[Published, None]):
 class DecisionSink(FixedPartitionedSink[Published, None]):
     """The one sink of a pipeline; items are `(shard, Published)`."""
 
-    def __init__(self, kafka: KafkaSettings, *, linger_ms: int = 0) -> None:
+    def __init__(self, kafka: KafkaSettings, *, linger_ms: float = 0) -> None:
         self._kafka = kafka
         self._linger_ms = linger_ms
 

@@ -30,6 +30,7 @@ from functions.topics import Topic, all_topics
 
 START_S: Final = 15.0
 STOP_S: Final = 5.0
+HUGE_PAGES: Final = "glibc.malloc.hugetlb=1"  # it walks lists of tens of megabytes; other C libraries ignore this
 
 
 class Cluster:
@@ -236,6 +237,7 @@ def start_embedded(directory: Path, brokers: tuple[str, ...] = ("paper",)) -> Em
         process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=log, stderr=log, cwd=Path(__file__).resolve().parents[2],
             start_new_session=True,  # Ctrl-C is for the starter
+            env={"GLIBC_TUNABLES": HUGE_PAGES} | os.environ,
         )  # fmt: skip
     deadline = time.monotonic() + START_S
     while not port_file.exists():

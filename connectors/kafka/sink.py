@@ -26,7 +26,7 @@ _UNKNOWN: Final = "an unknown topic"
 class Writer:
     """A producer that remembers its first failure and writes nothing after it."""
 
-    def __init__(self, kafka: KafkaSettings, *, linger_ms: int = 0, delivery_timeout_s: float = 300) -> None:
+    def __init__(self, kafka: KafkaSettings, *, linger_ms: float = 0, delivery_timeout_s: float = 300) -> None:
         self._reachability = Reachability(kafka, "sink")
         self._failure: FatalError | None = None
         self._producer = Producer(
@@ -124,7 +124,7 @@ class _KafkaSinkPartition(StatefulSinkPartition[list[Outgoing], None]):
 class KafkaSink(FixedPartitionedSink[list[Outgoing], None]):
     """Writes items `(key, list[Outgoing])`; flushes once an epoch."""
 
-    def __init__(self, kafka: KafkaSettings, *, linger_ms: int = 0, delivery_timeout_s: float = 300) -> None:
+    def __init__(self, kafka: KafkaSettings, *, linger_ms: float = 0, delivery_timeout_s: float = 300) -> None:
         self._kafka = kafka
         self._linger_ms = linger_ms
         self._delivery_timeout_s = delivery_timeout_s

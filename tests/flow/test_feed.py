@@ -17,9 +17,9 @@ from bytewax.testing import TestingSink, TestingSource, run_main
 from confluent_kafka import Consumer, TopicPartition
 
 from connectors.errors import ConfigError, DataError, DependencyError
-from connectors.following import Following
 from connectors.kafka.client import consumer_config
 from connectors.kafka.embedded import start_embedded
+from connectors.kafka.following import Following
 from connectors.kafka.records import Outgoing
 from connectors.kafka.sink import KafkaSink, Writer
 from connectors.kafka.source import Offsets, end_offsets, fetch_all

@@ -106,9 +106,7 @@ def test_every_cause_is_told_before_its_effect():
     seen = set()
     for _, _, raw, _ in BUSY:
         event = decode(raw)
-        assert (
-            event.causation_id is None or event.causation_id in seen or event.causation_id.endswith(tick_name(0)[8:])
-        )
+        assert event.causation_id is None or event.causation_id in seen or event.causation_id.endswith(tick_name(0)[8:])
         seen.add(event.id)
 
 
