@@ -71,6 +71,11 @@ def kernel(function: F) -> F:
     return cast(F, _compile(**_options, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
 
 
+def inlined(function: F) -> F:
+    """A kernel whose code is put into its caller: for steps of a few instructions, where the call would cost more."""
+    return cast(F, _compile(**_options, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)(function))
+
+
 def entry(function: F) -> F:
     """A kernel that Python calls; its arrays should be `borrow`ed first thing."""
     return cast(F, _compile(**_options, no_cfunc_wrapper=True)(function))

@@ -5,6 +5,7 @@ missing ones are there, so that a recorded day replayed at full speed is folded 
 number that never comes is a gap; how long to wait is the caller's to say (`release`).
 """
 
+from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import numpy as np
@@ -23,6 +24,20 @@ class Ordered(NamedTuple):
     records: list[Any]
 
 
+class _Early(NamedTuple):
+    """Records that came before their turn, as they came."""
+
+    rows: Rows
+    records: list[Any]
+    sessions: Integers
+    sequences: Integers
+
+    def between(self, start: int, end: int) -> "_Early":
+        return _Early(
+            self.rows[start:end], self.records[start:end], self.sessions[start:end], self.sequences[start:end]
+        )  # fmt: skip
+
+
 class Reorder:
     """Restores the order of (session, sequence); sessions in the order of their numbers.
 
@@ -32,69 +47,80 @@ class Reorder:
     def __init__(self, session: int = -1, following: int = 0) -> None:
         self.session = session
         self.following = following  # the sequence that is due
+        self.held = 0  # records that wait for an earlier one
         self._rows: Rows = np.empty(0, TICK)
         self._records: list[Any] = []
         self._sessions: Integers = np.empty(0, np.int64)
         self._sequences: Integers = np.empty(0, np.int64)
-
-    @property
-    def held(self) -> int:
-        """Records that wait for an earlier one."""
-        return len(self._records)
+        self._early: list[_Early] = []  # held as well, not yet sorted: a backlog of one partition waits for the others
 
     @property
     def waiting(self) -> list[Any]:
         """The records that wait, in feed order."""
+        self._sort()
         return self._records
 
-    def push(self, rows: Rows, records: list[Any], sessions: list[int], sequences: list[int]) -> Ordered:
-        """What is now in order. All lists are as long as the rows; UNORDERED rows push everything held before them."""
-        if not len(rows):
-            return Ordered(rows, records)
-        if not self._records and self._continues(sessions, sequences):
-            self.following += len(rows)
-            return Ordered(rows, records)
-        if UNORDERED in sequences:
-            return self._around_unordered(rows, records, sessions, sequences)
-        self._hold(rows, records, sessions, sequences)
-        return self._due()
-
-    def _continues(self, sessions: list[int], sequences: list[int]) -> bool:
-        first, last = sequences[0], sequences[-1]
-        if first != self.following or last - first != len(sequences) - 1 or sessions[0] != self.session:
-            return False
-        wanted = range(first, last + 1)
-        return all(map(int.__eq__, sequences, wanted)) and sessions.count(self.session) == len(sessions)
-
-    def _around_unordered(
-        self, rows: Rows, records: list[Any], sessions: list[int], sequences: list[int]
+    def push(
+        self, rows: Rows, records: list[Any], sessions: npt.ArrayLike, sequences: npt.ArrayLike
     ) -> Ordered:  # fmt: skip
+        """What is now in order. All lists are as long as the rows; UNORDERED rows push everything held before them."""
+        arrived = _Early(rows, records, np.asarray(sessions, np.int64), np.asarray(sequences, np.int64))
+        return self._push(arrived) if records else Ordered(rows, records)
+
+    def _push(self, arrived: _Early) -> Ordered:
+        rows, records, sessions, sequences = arrived
+        if not self.held and self._continues(sessions, sequences):
+            self.following += len(records)
+            return Ordered(rows, records)
+        unordered = sequences == UNORDERED
+        if unordered.any():
+            return self._around_unordered(arrived, unordered)
+        self._early.append(arrived)
+        self.held += len(records)
+        return self._due() if self._any_due(sessions, sequences) else self._take(0)
+
+    def _continues(self, sessions: Integers, sequences: Integers) -> bool:
+        first, count = self.following, len(sequences)
+        return bool(
+            sequences[0] == first
+            and sequences[-1] == first + count - 1
+            and (sessions == self.session).all()
+            and (sequences == np.arange(first, first + count)).all()
+        )
+
+    def _any_due(self, sessions: Integers, sequences: Integers) -> bool:
+        """Whether any of these may go on: what waited before them waits for them or for others."""
+        late = (sessions < self.session) | ((sessions == self.session) & (sequences <= self.following))
+        return bool((late | (sequences == 0)).any())
+
+    def _around_unordered(self, arrived: _Early, unordered: npt.NDArray[np.bool_]) -> Ordered:
         """A record without a number keeps its place among those that arrived: all that is held goes before it."""
         parts: list[Ordered] = []
-        start = 0
-        for at, sequence in enumerate(sequences):
-            if sequence == UNORDERED:
-                if at > start:
-                    parts.append(self.push(rows[start:at], records[start:at], sessions[start:at], sequences[start:at]))
-                parts.append(self.release())
-                parts.append(Ordered(rows[at : at + 1], records[at : at + 1]))
-                start = at + 1
-        if start < len(records):
-            parts.append(self.push(rows[start:], records[start:], sessions[start:], sequences[start:]))
+        changes = np.flatnonzero(np.diff(unordered)) + 1
+        for start, end in zip([0, *changes.tolist()], [*changes.tolist(), len(unordered)], strict=True):
+            part = arrived.between(start, end)
+            if unordered[start]:
+                parts += [self.release(), Ordered(part.rows, part.records)]
+            else:
+                parts.append(self._push(part))
         return _joined(parts)
 
-    def _hold(self, rows: Rows, records: list[Any], sessions: list[int], sequences: list[int]) -> None:
-        """Merges into what waits, sorted by (session, sequence); equal numbers keep their order of arrival."""
-        self._rows = np.concatenate([self._rows, rows])
-        self._sessions = np.concatenate([self._sessions, np.array(sessions, np.int64)])
-        self._sequences = np.concatenate([self._sequences, np.array(sequences, np.int64)])
-        records = self._records + records
+    def _sort(self) -> None:
+        """Merges the early ones into what waits, by (session, sequence); equal numbers keep their order of arrival."""
+        if not self._early:
+            return
+        early, self._early = self._early, []
+        self._sessions = np.concatenate([self._sessions, *(each.sessions for each in early)])
+        self._sequences = np.concatenate([self._sequences, *(each.sequences for each in early)])
         order = np.lexsort((self._sequences, self._sessions))
-        self._rows, self._sessions, self._sequences = self._rows[order], self._sessions[order], self._sequences[order]
-        self._records = [records[n] for n in order.tolist()]
+        self._sessions, self._sequences = self._sessions[order], self._sequences[order]
+        self._rows = np.concatenate([self._rows, *(each.rows for each in early)])[order]
+        records = [*self._records, *chain.from_iterable(each.records for each in early)]
+        self._records = list(map(records.__getitem__, order.tolist()))
 
     def _due(self) -> Ordered:
         """Takes what is in order from the front of what waits: late ones at once, then as far as the numbers run on."""
+        self._sort()
         parts = [self._take(self._run())]
         while self._records and (more := self._run()):  # a repeated number ends a run
             parts.append(self._take(more))
@@ -115,12 +141,16 @@ class Reorder:
 
     def _take(self, count: int) -> Ordered:
         taken = Ordered(self._rows[:count], self._records[:count])
+        if not count:
+            return taken
+        self.held -= count
         self._rows, self._records = self._rows[count:], self._records[count:]
         self._sessions, self._sequences = self._sessions[count:], self._sequences[count:]
         return taken
 
     def release(self) -> Ordered:
         """Gives up on what is missing: everything held, in order; the numbering goes on after the last of it."""
+        self._sort()
         if self._records:
             self.session, self.following = int(self._sessions[-1]), int(self._sequences[-1]) + 1
         return self._take(len(self._records))

@@ -10,18 +10,21 @@ stop before it, so a restart reads it again.
 
 import struct
 import time
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, Final
+from operator import itemgetter
+from typing import Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
+import numpy.typing as npt
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.kafka.records import Record
 from connectors.logging import logger
 from functions.events import EventEnvelope, MarketClock, decode
-from functions.ordering import Ordered, Reorder
+from functions.ordering import Integers, Reorder
+from functions.tape import Tape
 from functions.ticks import CLOCK, NO_TICKS, TICK, Rows, pack
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
 
@@ -32,9 +35,14 @@ GAP_POLLS: Final = 200  # and after so many looks: a process that was itself hel
 MAX_HELD: Final = 500_000
 
 _LARGEST: Final = 2**63
+_UNREADABLE: Final = (msgspec.DecodeError, OverflowError, struct.error)
 
 _TICKS: Final = MARKET_TICKS.name
 _CLOCK: Final = MARKET_CLOCK.name
+_MARKET: Final = (_TICKS, _CLOCK)
+
+# fields of a record by their place: a column of a batch without a step of the interpreter
+_TOPIC, _OFFSET, _PLACE = itemgetter(0), itemgetter(2), itemgetter(0, 1)
 
 
 @dataclass(slots=True)
@@ -67,59 +75,84 @@ class Received:
     marker: Marker | None = None
 
 
+class Decoded(NamedTuple):
+    """Row k was decoded from record k."""
+
+    rows: Rows
+    records: list[Record]
+    sessions: Integers
+    sequences: Integers
+
+
 class Decoder:
     """Records to rows and events; keeps what it cannot read."""
 
     def __init__(self, index_of: dict[int, int]) -> None:
         self._index_of = index_of.get
+        self._tape = Tape(index_of)
 
-    def ticks(self, records: list[Record], broken: list[Broken]) -> tuple[Rows, list[Record], list[int], list[int]]:
-        """TICK rows, their records, sessions and sequences; undecodable records go to `broken`."""
+    def ticks(self, records: list[Record], broken: list[Broken]) -> Decoded:
+        """TICK and CLOCK rows with their records, sessions and sequences; undecodable records go to `broken`."""
+        raws = [r.value or b"" for r in records]
+        for n in _places(list(map(_TOPIC, records)), _CLOCK):
+            raws[n] = b""  # no tick, whatever it looks like
+        read = self._tape.read(raws)
+        decoded = Decoded(read.rows, records, read.sessions, read.sequences)
+        if read.count == len(records):
+            return decoded
+        kept = read.ours | self._others(decoded, np.flatnonzero(~read.ours).tolist(), broken)
+        if kept.all():
+            return decoded
+        left = np.flatnonzero(kept)
+        return Decoded(
+            read.rows[left], [records[n] for n in left.tolist()], read.sessions[left], read.sequences[left]
+        )  # fmt: skip
+
+    def _others(self, decoded: Decoded, places: list[int], broken: list[Broken]) -> npt.NDArray[np.bool_]:
+        """Which of the records that the tape leaves to us could be decoded; their rows are then written."""
+        kept = np.zeros(len(decoded.records), np.bool_)
+        ticks = [n for n in places if decoded.records[n].topic == _TICKS]
         try:
-            rows, sessions, sequences = pack([r.value or b"" for r in records], self._index_of, len(records))
-        except (msgspec.DecodeError, OverflowError, struct.error):
-            return self._one_by_one(records, broken)
-        return rows, records, sessions, sequences
+            self._pack(decoded, ticks)
+            kept[ticks] = True
+            places = [n for n in places if not kept[n]]
+        except _UNREADABLE:  # one of them is; the others go one by one
+            pass
+        for n in places:
+            kept[n] = self._one(decoded, n, broken)
+        return kept
 
-    def _one_by_one(
-        self, records: list[Record], broken: list[Broken]
-    ) -> tuple[Rows, list[Record], list[int], list[int]]:  # fmt: skip
-        parts: list[Rows] = []
-        kept: list[Record] = []
-        sessions: list[int] = []
-        sequences: list[int] = []
-        for record in records:
-            try:
-                row, session, sequence = pack([record.value or b""], self._index_of, 1)
-            except (msgspec.DecodeError, OverflowError, struct.error) as error:
-                broken.append(Broken(record, type(error).__name__, str(error)))
-                continue
-            parts.append(row)
-            kept.append(record)
-            sessions += session
-            sequences += sequence
-        return (np.concatenate(parts) if parts else NO_TICKS), kept, sessions, sequences
+    def _pack(self, decoded: Decoded, places: list[int]) -> None:
+        raws = [decoded.records[n].value or b"" for n in places]
+        decoded.rows[places], decoded.sessions[places], decoded.sequences[places] = pack(
+            raws, self._index_of, len(raws)
+        )  # fmt: skip
 
-    def clocks(self, records: list[Record], broken: list[Broken]) -> tuple[Rows, list[Record], list[int], list[int]]:
-        """CLOCK rows likewise."""
-        rows = np.zeros(len(records), TICK)
-        kept: list[Record] = []
-        sessions: list[int] = []
-        sequences: list[int] = []
-        for record in records:
-            event = self.event(record, broken)
-            if event is None:
-                continue
-            fault = _clock_fault(event.data)
-            if fault:
-                broken.append(Broken(record, "ValidationError", fault))
-                continue
-            rows[len(kept)]["time"] = event.data.exchange_timestamp * 1000
-            rows[len(kept)]["instrument"] = CLOCK
-            kept.append(record)
-            sessions.append(event.data.session)
-            sequences.append(event.data.sequence)
-        return rows[: len(kept)], kept, sessions, sequences
+    def _one(self, decoded: Decoded, n: int, broken: list[Broken]) -> bool:
+        record = decoded.records[n]
+        if record.topic == _CLOCK:
+            return self._clock(decoded, n, broken)
+        try:
+            self._pack(decoded, [n])
+        except _UNREADABLE as error:
+            broken.append(Broken(record, type(error).__name__, str(error)))
+            return False
+        return True
+
+    def _clock(self, decoded: Decoded, n: int, broken: list[Broken]) -> bool:
+        record = decoded.records[n]
+        event = self.event(record, broken)
+        if event is None:
+            return False
+        clock = event.data
+        fault = _clock_fault(clock)
+        if fault:
+            broken.append(Broken(record, "ValidationError", fault))
+            return False
+        decoded.rows[n] = np.zeros((), TICK)
+        decoded.rows[n]["time"], decoded.rows[n]["instrument"] = clock.exchange_timestamp * 1000, CLOCK
+        decoded.sessions[n], decoded.sequences[n] = clock.session, clock.sequence
+        return True
 
     @staticmethod
     def event(record: Record, broken: list[Broken]) -> EventEnvelope[Any] | None:
@@ -128,6 +161,14 @@ class Decoder:
         except msgspec.DecodeError as error:
             broken.append(Broken(record, type(error).__name__, str(error)))
             return None
+
+
+def _places(topics: list[str], topic: str) -> Iterator[int]:
+    """Where this topic stands among these."""
+    at = -1
+    for _ in range(topics.count(topic)):
+        at = topics.index(topic, at + 1)
+        yield at
 
 
 def _clock_fault(clock: Any) -> str:
@@ -182,27 +223,19 @@ class _FeedPartition(StatefulSourcePartition[Any, None]):
 
     def _receive(self, records: list[Record]) -> Received:
         received = Received()
-        self._positions.update({(r.topic, r.partition): r.offset + 1 for r in records})
-        ticks = [r for r in records if r.topic == _TICKS]
-        clocks: list[Record] = []
-        if len(ticks) < len(records):
-            clocks = [r for r in records if r.topic == _CLOCK]
+        for at, offset in dict(zip(map(_PLACE, records), map(_OFFSET, records), strict=True)).items():
+            self._positions[at] = offset + 1
+        topics = list(map(_TOPIC, records))
+        market = records
+        if topics.count(_TICKS) + topics.count(_CLOCK) < len(records):
+            market = [record for record in records if record.topic in _MARKET]
             for record in records:
-                if record.topic not in (_TICKS, _CLOCK):
+                if record.topic not in _MARKET:
                     event = None if record.value is None else self._decoder.event(record, received.broken)
                     if event is not None or record.value is None:
                         received.events.append((record, event))
-        parts: list[Ordered] = []
-        if ticks:
-            parts.append(self._reorder.push(*self._decoder.ticks(ticks, received.broken)))
-        if clocks:
-            parts.append(self._reorder.push(*self._decoder.clocks(clocks, received.broken)))
-        parts = [part for part in parts if len(part.rows)]
-        if len(parts) == 1:
-            received.ticks, received.records = parts[0]
-        elif parts:
-            received.ticks = np.concatenate([p.rows for p in parts])
-            received.records = [record for p in parts for record in p.records]
+        if market:
+            received.ticks, received.records = self._reorder.push(*self._decoder.ticks(market, received.broken))
         self._give_up(received)
         return received
 
