@@ -6,6 +6,7 @@ pass as a default. `docs/settings.md` and `.env.example` are made from this modu
 """
 
 import difflib
+import hmac
 import os
 import re
 from collections.abc import Iterable, Iterator, Mapping
@@ -76,6 +77,14 @@ def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
 
+def _http_url(text: str) -> str:
+    parts = urlsplit(text)
+    if parts.scheme not in ("http", "https") or not parts.hostname:
+        raise ValueError(f"must be http://host:port or https://host:port, was {text!r}")
+    return text.rstrip("/")
+
+
+HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Addresses = Annotated[str, AfterValidator(_addresses)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
@@ -134,6 +143,21 @@ class DatabaseSettings(_Part):
     )
 
 
+class ConnectSettings(_Part):
+    """Where Kafka Connect is told what to carry."""
+
+    url: HttpUrl = Field("http://127.0.0.1:8083", description="Address of a Connect worker's REST interface")
+
+
+class DeploySettings(_Part):
+    """What `panda deploy` needs beyond the flows' own settings."""
+
+    secret: SecretStr = Field(
+        SecretStr(""),
+        description="From it come the passwords of the flows' Kafka users; empty on a broker without authentication",
+    )
+
+
 class LakeSettings(_Part):
     """The Parquet archive."""
 
@@ -189,9 +213,23 @@ class Settings(BaseSettings):
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()
     database: DatabaseSettings = Field(default_factory=_store_in)  # given the fields above
+    connect: ConnectSettings = ConnectSettings()
+    deploy: DeploySettings = DeploySettings()
     lake: LakeSettings = Field(default_factory=_lake_in)
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
+
+
+def principal_password(secret: SecretStr, principal: str) -> SecretStr:
+    """The Kafka password of a flow's user: nothing is kept per user, and a new secret changes them all.
+
+    HMAC-SHA256 of the name, its first 40 hex digits.
+
+    >>> principal_password(SecretStr("s"), "feed") == principal_password(SecretStr("s"), "cache")
+    False
+    """
+    digest = hmac.digest(secret.get_secret_value().encode(), principal.encode(), "sha256")
+    return SecretStr(digest.hex()[:40])
 
 
 # --- reading ----------------------------------------------------------------------------------------------------------
