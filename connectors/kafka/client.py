@@ -64,7 +64,8 @@ def consumer_config(kafka: KafkaSettings, group: str) -> dict[str, Any]:
         "fetch.wait.max.ms": 1 if kafka.embedded else 100,
         "fetch.error.backoff.ms": 100,
         "fetch.queue.backoff.ms": 10,
-        "queued.max.messages.kbytes": 16_384,  # of memory, for what has been fetched and not yet read
+        "queued.max.messages.kbytes": 4_096,  # of memory, for what has been fetched and not yet read
+        "max.partition.fetch.bytes": 262_144,  # a larger record comes all the same, alone
     }
 
 
