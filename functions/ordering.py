@@ -5,16 +5,16 @@ missing ones are there, so that a recorded day replayed at full speed is folded 
 number that never comes is a gap; how long to wait is the caller's to say (`release`).
 """
 
-from itertools import chain
 from typing import Any, Final, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
-from functions.ticks import TICK, Rows
+from functions.ticks import NO_TICKS, TICK, Rows
 
 UNORDERED: Final = -1
 Integers = npt.NDArray[np.int64]
+_NONE: Final[Integers] = np.empty(0, np.int64)
 
 
 class Ordered(NamedTuple):
@@ -24,16 +24,16 @@ class Ordered(NamedTuple):
     records: list[Any]
 
 
-class _Early(NamedTuple):
-    """Records that came before their turn, as they came."""
+class _Arrived(NamedTuple):
+    """One batch as it came."""
 
     rows: Rows
     records: list[Any]
     sessions: Integers
     sequences: Integers
 
-    def between(self, start: int, end: int) -> "_Early":
-        return _Early(
+    def between(self, start: int, end: int) -> "_Arrived":
+        return _Arrived(
             self.rows[start:end], self.records[start:end], self.sessions[start:end], self.sequences[start:end]
         )  # fmt: skip
 
@@ -48,26 +48,27 @@ class Reorder:
         self.session = session
         self.following = following  # the sequence that is due
         self.held = 0  # records that wait for an earlier one
-        self._rows: Rows = np.empty(0, TICK)
+        self._rows: Rows = NO_TICKS  # of the records that came early, as they came; some have gone on since
         self._records: list[Any] = []
-        self._sessions: Integers = np.empty(0, np.int64)
-        self._sequences: Integers = np.empty(0, np.int64)
-        self._early: list[_Early] = []  # held as well, not yet sorted: a backlog of one partition waits for the others
+        self._sessions: Integers = _NONE  # of those that wait, sorted,
+        self._sequences: Integers = _NONE
+        self._places: Integers = _NONE  # and where their rows and records are
+        self._early: list[tuple[Integers, Integers, Integers]] = []  # the same three of those not yet sorted
 
     @property
     def waiting(self) -> list[Any]:
         """The records that wait, in feed order."""
         self._sort()
-        return self._records
+        return self._records_at(self._places)
 
     def push(
         self, rows: Rows, records: list[Any], sessions: npt.ArrayLike, sequences: npt.ArrayLike
     ) -> Ordered:  # fmt: skip
         """What is now in order. All lists are as long as the rows; UNORDERED rows push everything held before them."""
-        arrived = _Early(rows, records, np.asarray(sessions, np.int64), np.asarray(sequences, np.int64))
+        arrived = _Arrived(rows, records, np.asarray(sessions, np.int64), np.asarray(sequences, np.int64))
         return self._push(arrived) if records else Ordered(rows, records)
 
-    def _push(self, arrived: _Early) -> Ordered:
+    def _push(self, arrived: _Arrived) -> Ordered:
         rows, records, sessions, sequences = arrived
         if not self.held and self._continues(sessions, sequences):
             self.following += len(records)
@@ -75,8 +76,7 @@ class Reorder:
         unordered = sequences == UNORDERED
         if unordered.any():
             return self._around_unordered(arrived, unordered)
-        self._early.append(arrived)
-        self.held += len(records)
+        self._keep(arrived)
         return self._due() if self._any_due(sessions, sequences) else self._take(0)
 
     def _continues(self, sessions: Integers, sequences: Integers) -> bool:
@@ -93,7 +93,7 @@ class Reorder:
         late = (sessions < self.session) | ((sessions == self.session) & (sequences <= self.following))
         return bool((late | (sequences == 0)).any())
 
-    def _around_unordered(self, arrived: _Early, unordered: npt.NDArray[np.bool_]) -> Ordered:
+    def _around_unordered(self, arrived: _Arrived, unordered: npt.NDArray[np.bool_]) -> Ordered:
         """A record without a number keeps its place among those that arrived: all that is held goes before it."""
         parts: list[Ordered] = []
         changes = np.flatnonzero(np.diff(unordered)) + 1
@@ -105,24 +105,43 @@ class Reorder:
                 parts.append(self._push(part))
         return _joined(parts)
 
+    def _keep(self, arrived: _Arrived) -> None:
+        """Puts records where they wait; they are sorted only when one of them may go on."""
+        count = len(arrived.records)
+        if len(self._records) + count > len(self._rows):
+            self._make_room(count)
+        start = len(self._records)
+        self._rows[start : start + count] = arrived.rows
+        self._records += arrived.records
+        self._early.append((arrived.sessions, arrived.sequences, np.arange(start, start + count)))
+        self.held += count
+
+    def _make_room(self, count: int) -> None:
+        """For these and as many again: a record is moved as seldom as the room doubles."""
+        self._sort()
+        rows = np.empty(2 * (self.held + count), TICK)
+        rows[: self.held] = self._rows[self._places]
+        self._rows, self._records = rows, self._records_at(self._places)
+        self._places = np.arange(self.held)
+
     def _sort(self) -> None:
         """Merges the early ones into what waits, by (session, sequence); equal numbers keep their order of arrival."""
         if not self._early:
             return
-        early, self._early = self._early, []
-        self._sessions = np.concatenate([self._sessions, *(each.sessions for each in early)])
-        self._sequences = np.concatenate([self._sequences, *(each.sequences for each in early)])
-        order = np.lexsort((self._sequences, self._sessions))
-        self._sessions, self._sequences = self._sessions[order], self._sequences[order]
-        self._rows = np.concatenate([self._rows, *(each.rows for each in early)])[order]
-        records = [*self._records, *chain.from_iterable(each.records for each in early)]
-        self._records = list(map(records.__getitem__, order.tolist()))
+        columns = zip((self._sessions, self._sequences, self._places), *self._early, strict=True)
+        sessions, sequences, places = (np.concatenate(column) for column in columns)
+        order = np.lexsort((sequences, sessions))
+        self._sessions, self._sequences, self._places = sessions[order], sequences[order], places[order]
+        self._early = []
+
+    def _records_at(self, places: Integers) -> list[Any]:
+        return list(map(self._records.__getitem__, places.tolist()))
 
     def _due(self) -> Ordered:
         """Takes what is in order from the front of what waits: late ones at once, then as far as the numbers run on."""
         self._sort()
         parts = [self._take(self._run())]
-        while self._records and (more := self._run()):  # a repeated number ends a run
+        while self.held and (more := self._run()):  # a repeated number ends a run
             parts.append(self._take(more))
         return parts[0] if len(parts) == 1 else _joined(parts)
 
@@ -140,20 +159,23 @@ class Reorder:
         return late + passed + length
 
     def _take(self, count: int) -> Ordered:
-        taken = Ordered(self._rows[:count], self._records[:count])
         if not count:
-            return taken
+            return Ordered(NO_TICKS, [])
+        places = self._places[:count]
+        taken = Ordered(self._rows[places], self._records_at(places))
         self.held -= count
-        self._rows, self._records = self._rows[count:], self._records[count:]
         self._sessions, self._sequences = self._sessions[count:], self._sequences[count:]
+        self._places = self._places[count:]
+        if not self.held:
+            self._rows, self._records = NO_TICKS, []
         return taken
 
     def release(self) -> Ordered:
         """Gives up on what is missing: everything held, in order; the numbering goes on after the last of it."""
         self._sort()
-        if self._records:
+        if self.held:
             self.session, self.following = int(self._sessions[-1]), int(self._sequences[-1]) + 1
-        return self._take(len(self._records))
+        return self._take(self.held)
 
 
 def _joined(parts: list[Ordered]) -> Ordered:
