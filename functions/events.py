@@ -12,6 +12,10 @@ import numpy as np
 import xxhash
 
 VERSION: Final = 1
+ID_LENGTH: Final = 36
+ID_PATTERN: Final = (
+    r"\A[0-9A-Za-z-]{36}\Z"  # ours are UUIDs; a decision is named after its cause, so all have one shape
+)
 
 Side = Literal["BUY", "SELL"]
 OrderKind = Literal["MARKET", "LIMIT", "SL", "SL-M"]

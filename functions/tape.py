@@ -11,14 +11,15 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from functions.events import ID_LENGTH
 from functions.kernel import borrow, entry, inlined, records
 from functions.ticks import TICK, UNKNOWN, Rows
 
 Integers = npt.NDArray[np.int64]
 
-TEXT, OPTIONAL_TEXT, INTEGER, NUMBERED, DECIMAL, LEVELS = range(6)  # kinds of values
+TEXT, OPTIONAL_TEXT, INTEGER, NUMBERED, DECIMAL, LEVELS, NAME = range(7)  # kinds of values
 LAYOUT: Final = (
-    ('{"id":"', TEXT),
+    ('{"id":"', NAME),
     ('","type":"market_tick","timestamp":"', TEXT),
     ('","correlation_id":"', TEXT),
     ('","causation_id":', OPTIONAL_TEXT),
@@ -58,6 +59,7 @@ QUOTE, COMMA, MINUS, POINT, ZERO, NINE, OPEN, CLOSE = (np.uint8(ord(c)) for c in
 PLAIN: Final = np.array(
     [32 <= code < 127 and chr(code) not in '"\\' for code in range(256)]
 )  # no end of a text, no escape
+NAMING: Final = np.array([chr(code).isascii() and (chr(code).isalnum() or code == MINUS) for code in range(256)])
 PADDING: Final = bytes(WIDTH)  # after the last record: a zero byte continues nothing, so no step asks where the end is
 
 MAX_DIGITS: Final = 18  # always fits 64 bits
@@ -93,6 +95,15 @@ def text(line, at):
     if byte(line, at) != QUOTE:
         return NOT_OURS
     return at
+
+
+@inlined
+def name(line, at):
+    """Where an event's id ends: a fixed number of letters, digits and dashes (`events.ID_PATTERN`)."""
+    for n in range(ID_LENGTH):
+        if not NAMING[byte(line, at + n)]:
+            return NOT_OURS
+    return at + ID_LENGTH
 
 
 @inlined
@@ -196,7 +207,9 @@ def fields(line, at, values, places):
         if at < 0:
             return NOT_OURS
         kind = KINDS[field]
-        if kind == TEXT:
+        if kind == NAME:
+            at = name(line, at)
+        elif kind == TEXT:
             at = text(line, at)
         elif kind == OPTIONAL_TEXT:
             at = optional_text(line, at)

@@ -14,6 +14,7 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from functions.events import ID_LENGTH
 from functions.kernel import kernel
 
 Bytes = npt.NDArray[np.uint8]
@@ -21,7 +22,6 @@ Integers = npt.NDArray[np.int64]
 
 FORMS: Final = ("literal", "phrase", "words", "id", "integer", "money", "price", "optional", "time")
 LITERAL, PHRASE, WORDS, ID, INTEGER, MONEY, PRICE, OPTIONAL, TIME = (np.int64(n) for n in range(len(FORMS)))
-ID_LENGTH: Final = 36
 _LONGEST: Final = {ID: ID_LENGTH, INTEGER: 20, MONEY: 22, PRICE: 24, OPTIONAL: 24, TIME: 30}
 
 ZERO, DOT, MINUS = (np.int64(ord(c)) for c in "0.-")

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from functions.events import Depth
+from functions.events import ID_PATTERN, Depth
 
 Rows = npt.NDArray[Any]  # a structured array; its dtype is said where it is made
 
@@ -66,6 +66,7 @@ class _Needed(msgspec.Struct, gc=False):
 
 
 class _NeededTick(msgspec.Struct, gc=False, tag_field="type", tag="market_tick"):
+    id: Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
     version: Literal[1]
     data: _Needed
 

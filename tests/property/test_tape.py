@@ -48,8 +48,8 @@ def test_what_our_own_feed_writes_is_taken_and_read_as_msgspec_reads_it(ticks, c
 def test_any_number_is_read_as_msgspec_reads_it_or_left(wild, price, integer):
     agrees(
         written(MarketTick(1, wild, TIME, bid=price)),
-        written(MarketTick(1, 1.0, TIME, integer, ask=price), id="t"),
-        written(MarketTick(1, 1.0, TIME, bid_quantity=integer, sequence=integer), id="t"),
+        written(MarketTick(1, 1.0, TIME, integer, ask=price)),
+        written(MarketTick(1, 1.0, TIME, bid_quantity=integer, sequence=integer)),
         written(MarketTick(1, 1.0, TIME)).replace(str(TIME).encode() + b",", str(integer).encode() + b","),
     )
 

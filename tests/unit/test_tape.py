@@ -132,3 +132,10 @@ def test_rows_can_be_written_to():
     rows["quality"][1] = 3
 
     assert np.array_equal(rows["quality"], [0, 3])
+
+
+@pytest.mark.parametrize(
+    "id", ["", "t", "019dfb8c-c540-7b4b-a6df-c5690d38060_", "019dfb8c-c540-7b4b-a6df-c5690d3806000"]
+)
+def test_a_tick_whose_id_has_another_shape_is_left(id):
+    assert taken(written(MarketTick(1, 1000.0, TIME), id=id)) == [None]

@@ -10,11 +10,12 @@ from functions.events import Depth, MarketClock, MarketTick, encode, envelope
 from functions.ticks import NO_DEPTH, TICK, UNKNOWN, depth, pack
 
 TIME = 1_778_041_800_123_456  # microseconds
+ID = "019dfb8c-c540-7b4b-a6df-c5690d380600"
 
 
 def raw(*, token: int = 738561, price: float = 2500.55, time: int = TIME, **more) -> bytes:
     return encode(
-        envelope(MarketTick(token, price, time, **more), id="t", time_ns=0, source="feed", broker="shared"),
+        envelope(MarketTick(token, price, time, **more), id=ID, time_ns=0, source="feed", broker="shared"),
     )
 
 
@@ -62,9 +63,8 @@ def test_an_instrument_nobody_configured_is_unknown():
 
 
 def test_a_tick_without_a_number_is_unordered_and_without_quotes_has_none():
-    bare = (
-        b'{"type":"market_tick","version":1,"data":{"instrument_token":738561,"last_price":1,"exchange_timestamp":2}}'
-    )
+    data = '"version":1,"data":{"instrument_token":738561,"last_price":1,"exchange_timestamp":2}'
+    bare = f'{{"id":"{ID}","type":"market_tick",{data}}}'.encode()
 
     rows, sessions, sequences = packed(bare)
 
@@ -161,3 +161,14 @@ def test_a_tick_without_levels_and_a_row_without_a_record_show_zeros():
 
     assert (len(rows), rows.dtype) == (3, NO_DEPTH.dtype)
     assert not rows.view(np.int64).any()
+
+
+@pytest.mark.parametrize(
+    "id",
+    ["", "t", ID[:-1], ID + "0", ID + "\n", ID[:-1] + "_", ID[:-1] + "é", ID[:-1] + '"'],
+)
+def test_a_tick_whose_id_has_another_shape_is_refused_as_decisions_are_named_after_it(id):
+    tick = encode(envelope(MarketTick(738561, 2500.0, TIME), id=id, time_ns=0, source="feed", broker="shared"))
+
+    with pytest.raises(msgspec.ValidationError, match=r"\$\.id"):
+        packed(tick)
