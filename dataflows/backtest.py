@@ -21,7 +21,7 @@ from functions.publication import Publication, Publisher, average_price
 from functions.quality import judge, no_ticks_seen, reasons
 from functions.risk import refusal_counts
 from functions.shard import Shard
-from functions.ticks import NO_DEPTH, Rows
+from functions.ticks import NO_DEPTH, Rows, copied
 from strategies.roster import Failure, Roster
 
 BATCH: Final = 10_000
@@ -95,7 +95,7 @@ def run(
     refused: list[Rows] = []
     began = time.perf_counter()
     for start in range(0, len(ticks), batch):
-        part = ticks[start : start + batch].copy()
+        part = copied(ticks[start : start + batch])
         kept = _gate(part, seen, outcome)
         accepted = part if kept is None else part[kept]
         depth = levels[start : start + batch] if len(levels) else NO_DEPTH

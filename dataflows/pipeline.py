@@ -37,7 +37,7 @@ from functions.publication import Publication, Publisher
 from functions.quality import judge, no_ticks_seen, reasons
 from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
 from functions.signals import NO_SIGNALS
-from functions.ticks import NO_DEPTH, Rows, depth
+from functions.ticks import NO_DEPTH, Rows, copied, depth
 from functions.topics import (
     COMMANDS,
     CONFIG_ACCOUNTS,
@@ -81,7 +81,7 @@ class Gate:
         for broken in received.broken:
             work.dead.append(self._dead(broken.record, "gate", broken.error, broken.message))
         if len(received.ticks):
-            ticks = received.ticks if received.ticks.flags.writeable else received.ticks.copy()
+            ticks = received.ticks if received.ticks.flags.writeable else copied(received.ticks)
             work.ticks = ticks
             if judge(as_records(ticks), as_records(self.seen)):
                 self._drop(work, ticks)

@@ -49,6 +49,16 @@ NO_DEPTH: Final[Rows] = np.empty(0, DEPTH)
 _MAX_I4 = 2**31 - 1
 
 
+def copied(ticks: Rows) -> Rows:
+    """Rows of one's own, by words: NumPy copies structured rows field by field, which takes ten times as long.
+
+    >>> rows = np.zeros(2, TICK)
+    >>> copied(rows)["price"].tolist(), copied(rows) is rows
+    ([0.0, 0.0], False)
+    """
+    return np.ascontiguousarray(ticks).view("i8").copy().view(TICK)
+
+
 class _Needed(msgspec.Struct, gc=False):
     """The fields of `market_tick` that a decision needs; the rest of the JSON is skipped unread."""
 
