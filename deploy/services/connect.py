@@ -1,0 +1,128 @@
+"""Kafka Connect: one worker, as a Kafka user of its own with no more rights than it needs to run."""
+
+import signal
+import urllib.error
+import urllib.request
+from typing import Any, Final
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import (
+    AclBinding,
+    AclOperation,
+    AclPermissionType,
+    AdminClient,
+    ResourcePatternType,
+    ResourceType,
+    ScramCredentialInfo,
+    ScramMechanism,
+    UserScramCredentialUpsertion,
+)
+
+from connectors.errors import DependencyError
+from connectors.kafka.client import client_config
+from connectors.settings import principal_password
+from deploy.services.java import java
+from deploy.services.kafka import admin_settings, fill, jvm
+from deploy.services.places import TEMPLATES, Ports
+from deploy.services.postgres import DATABASE
+from deploy.services.private import write_private
+from deploy.services.processes import Launch, plain_environment
+from deploy.services.service import Site
+
+PRINCIPAL: Final = "connect"
+GROUP: Final = "panda-connect"  # of the worker; transactional ids of its source tasks begin with it
+_SALTING: Final = 8192
+_PATIENCE_S: Final = 20.0
+
+
+def _allow(kind: ResourceType, prefix: str, *operations: AclOperation) -> list[AclBinding]:
+    return [
+        AclBinding(
+            kind, prefix, ResourcePatternType.PREFIXED, f"User:{PRINCIPAL}", "*", operation, AclPermissionType.ALLOW
+        )
+        for operation in operations
+    ]
+
+
+def worker_rights() -> list[AclBinding]:
+    """What the worker itself must be allowed, whatever its connectors carry: its own topics, groups, transactions."""
+    own = (AclOperation.READ, AclOperation.WRITE, AclOperation.CREATE, AclOperation.DESCRIBE_CONFIGS)
+    transactions = (AclOperation.WRITE, AclOperation.DESCRIBE)
+    return [
+        *_allow(ResourceType.TOPIC, "_connect.", *own),
+        *_allow(ResourceType.GROUP, GROUP, AclOperation.READ),
+        *_allow(ResourceType.GROUP, "connect-", AclOperation.READ),  # of sink connectors: connect-<name>
+        *_allow(ResourceType.TRANSACTIONAL_ID, GROUP, *transactions),
+        *_allow(ResourceType.TRANSACTIONAL_ID, f"connect-cluster-{GROUP}", *transactions),
+    ]
+
+
+class Connect:
+    """Carries changes of the config store to the log, and reports from the log to Postgres."""
+
+    name = "connect"
+    needs: tuple[str, ...] = ("kafka",)
+    stop_signal = signal.SIGTERM
+    stop_s = 20.0
+
+    def ports(self, ports: Ports) -> tuple[int, ...]:
+        return (ports.connect,)
+
+    def check(self, site: Site) -> None:
+        java()
+
+    def prepare(self, site: Site) -> Launch:
+        """Before the worker, its Kafka user: it cannot start without."""
+        password = principal_password(site.credentials["DEPLOY_SECRET"], PRINCIPAL)
+        self._let_in(site, password.get_secret_value())
+        jaas = (
+            "org.apache.kafka.common.security.scram.ScramLoginModule required "
+            f'username="{PRINCIPAL}" password="{password.get_secret_value()}";'
+        )
+        configuration = site.places.run / "connect.properties"
+        text = fill(
+            TEMPLATES / "connect.properties",
+            KAFKA_PORT=site.ports.kafka,
+            CONNECT_PORT=site.ports.connect,
+            PLUGINS=site.places.jars / "plugins",
+            JAAS=jaas,
+        )
+        write_private(configuration, text)
+        command = [*jvm(site, self.name, 512), "org.apache.kafka.connect.cli.ConnectDistributed", str(configuration)]
+        return Launch(command, plain_environment(**self._postgres(site)))
+
+    def _postgres(self, site: Site) -> dict[str, str]:
+        """What connectors name as `${env:PG_HOST}` and so on."""
+        return {
+            "PG_HOST": "127.0.0.1",
+            "PG_PORT": str(site.ports.postgres),
+            "PG_DATABASE": DATABASE,
+            "PG_DEBEZIUM_PASSWORD": site.password("POSTGRES_DEBEZIUM_PASSWORD"),
+            "PG_PAPER_PASSWORD": site.password("POSTGRES_PAPER_PASSWORD"),
+            "PG_ZERODHA_PASSWORD": site.password("POSTGRES_ZERODHA_PASSWORD"),
+        }
+
+    def _let_in(self, site: Site, password: str) -> None:
+        client = AdminClient(client_config(admin_settings(site)))
+        credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _SALTING)
+        wanted: list[Any] = [UserScramCredentialUpsertion(PRINCIPAL, credential, password.encode())]
+        asked = [*client.alter_user_scram_credentials(wanted).values(), *client.create_acls(worker_rights()).values()]
+        try:
+            for answer in asked:
+                answer.result(_PATIENCE_S)
+        except KafkaException as error:
+            raise DependencyError(
+                f"Kafka refused to let Connect in: {error.args[0].str()}",
+                remedy="panda services status; panda services up",
+            ) from error
+
+    def answers(self, site: Site, pid: int) -> bool:
+        """The port answers 404 before the worker is in its group."""
+        try:
+            with urllib.request.urlopen(f"http://127.0.0.1:{site.ports.connect}/health", timeout=2.0) as answer:
+                return answer.status == 200
+        except (urllib.error.URLError, OSError):
+            return False
+
+    def furnish(self, site: Site) -> None:
+        """Nothing: connectors are what `panda deploy` makes."""
