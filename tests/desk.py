@@ -158,7 +158,7 @@ class Desk:
     @property
     def refused(self) -> list[list[str]]:
         """The rules that refused, of every refusal."""
-        return [rules_of(int(r["mask"])) for r in self.rows("refusals")]
+        return [list(rules_of(int(r["mask"]))) for r in self.rows("refusals")]
 
     def account(self, field: str, a: int = 0) -> int:
         return int(self.shard.accounts[a][field])
@@ -166,3 +166,8 @@ class Desk:
     def book(self, field: str, s: int = 0, i: int = 0) -> int:
         b = self.shard.book_index[s, i]
         return int(self.shard.books[b][field]) if b >= 0 else 0
+
+
+def tick_name(row: int) -> str:
+    """An id for the tick of a row, in the shape of all ids."""
+    return f"{row:08d}-0000-7000-a000-000000000000"

@@ -16,7 +16,7 @@ from functions.publication import Publisher
 from functions.shard import Shard
 from functions.ticks import CLOCK, TICK
 from strategies.roster import Roster
-from tests.desk import account, instrument, lax, strategy
+from tests.desk import account, instrument, lax, strategy, tick_name
 from tests.market import orders_for, walk
 from tests.oracle import Oracle
 
@@ -55,7 +55,7 @@ def fold(cuts: list[int], *, restart: bool = False) -> tuple[bytes, bytes]:
         mine["row"] -= first
         decided = shard.run(TICKS[first:last], mine)
         for event in publisher.publish(
-            TICKS[first:last], mine, decided, lambda row, first=first: f"tick-{first + row}"
+            TICKS[first:last], mine, decided, lambda row, first=first: tick_name(first + row)
         ):
             events.update(repr(event).encode())
         if restart:

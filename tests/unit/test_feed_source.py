@@ -10,7 +10,7 @@ from connectors.kafka.records import Record
 from functions.events import Command, MarketClock, MarketTick, encode, envelope
 from functions.ticks import CLOCK, UNKNOWN
 from functions.topics import COMMANDS, CONFIG_ACCOUNTS, MARKET_CLOCK, MARKET_TICKS
-from tests.desk import TEN
+from tests.desk import TEN, tick_name
 
 KEY = "paper-0"
 PARTITIONS = 12
@@ -82,7 +82,7 @@ class Log:
     def tick(self, token=1, partition=0, session=1, sequence=None, price=100.0):
         sequence = self._number() if sequence is None else sequence
         data = MarketTick(token, price, TEN // 1000 + sequence, session=session, sequence=sequence)
-        event = envelope(data, id=f"t{sequence}", time_ns=TEN, source="feed", broker="shared")
+        event = envelope(data, id=tick_name(abs(sequence) % 10**8), time_ns=TEN, source="feed", broker="shared")
         return self.record(MARKET_TICKS.name, encode(event), partition)
 
     def clock(self, session=1):

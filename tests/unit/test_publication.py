@@ -14,15 +14,10 @@ from functions.publication import Publication, Publisher, average_price
 from functions.shard import NO_DECISIONS, Decisions, Shard
 from functions.signals import NO_SIGNALS
 from functions.ticks import NO_TICKS
-from tests.desk import FREE, TEN, account, instrument, lax, signal_rows, strategy, tick, tick_rows
+from tests.desk import FREE, TEN, account, instrument, lax, signal_rows, strategy, tick, tick_name, tick_rows
 from tests.market import orders_for, walk
 
 TIGHT = lax(max_position=15, max_orders_per_second=6, duplicate_window_ms=40, max_daily_loss="300", max_open_orders=30)
-
-
-def tick_name(row):
-    """An id for the tick of a row, in the shape of all ids."""
-    return f"{row:08d}-0000-7000-a000-000000000000"
 
 
 class Wire:
