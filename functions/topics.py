@@ -1,7 +1,7 @@
 """Topics: the one declaration of every topic. No other module spells a topic's name.
 
-From this table come topic creation, consumer set-up, the dead-letter names and `docs/asyncapi.yaml`. A name may hold
-`{b}`: the broker, which is a parameter everywhere (`of("paper")`).
+From this table come topic creation, the rights of the flows' users, the dead-letter names and `docs/asyncapi.yaml`. A
+name may hold `{b}`: the broker, which is a parameter everywhere (`of("paper")`).
 """
 
 from dataclasses import dataclass, replace
@@ -33,11 +33,16 @@ class Topic:
     cleanup: Cleanup = "delete"
     summary: str = ""
     from_gateway: bool = False  # with a real broker its order gateway writes this topic, on paper the pipeline does
+    beside_gateway: tuple[str, ...] = ()  # who reads it as well with a real broker
+    of_dead_letters: bool = False
 
     def of(self, broker: str) -> "Topic":
         """This topic for one broker."""
-        writers = ("orders",) if self.from_gateway and broker != "paper" else self.writers
-        return replace(self, name=self.name.replace("{b}", broker), writers=writers)
+        name = self.name.replace("{b}", broker)
+        if broker == "paper":
+            return replace(self, name=name)
+        writers = ("orders",) if self.from_gateway else self.writers
+        return replace(self, name=name, writers=writers, readers=self.readers + self.beside_gateway)
 
     @property
     def per_broker(self) -> bool:
@@ -49,6 +54,7 @@ class Topic:
         return Topic(
             f"{self.name}.dlq", (), f"key of the original record ({self.key})", 1, 90 * _DAY, self.readers + self.writers,
             ("notify", "archive"), summary=f"Records of {self.name} that could not be used: original bytes, reason in headers",
+            of_dead_letters=True,
         )  # fmt: skip
 
 
@@ -69,16 +75,18 @@ SYSTEM_ALERTS: Final = Topic(
     summary="What a human should know",
 )  # fmt: skip
 CONFIG_STRATEGIES: Final = Topic(
-    "config.strategies", ("strategy_configured",), "strategy", 1, 7 * _DAY, ("config",), ("pipeline", "archive"), "compact",
+    "config.strategies", ("strategy_configured",), "strategy", 1, 7 * _DAY, ("config",),
+    ("config", "pipeline", "archive"), "compact",
     summary="The strategies, their parameters, instruments and accounts",
 )  # fmt: skip
 CONFIG_ACCOUNTS: Final = Topic(
-    "config.accounts", ("account_configured",), "account", 1, 7 * _DAY, ("config",), ("pipeline", "archive"), "compact",
+    "config.accounts", ("account_configured",), "account", 1, 7 * _DAY, ("config",),
+    ("config", "pipeline", "archive"), "compact",
     summary="The accounts, their capital, limits and venue",
 )  # fmt: skip
 CONFIG_INSTRUMENTS: Final = Topic(
     "config.instruments", ("instrument_configured",), "instrument_token", 1, 7 * _DAY, ("config",),
-    ("feed", "pipeline", "archive"), "compact",
+    ("config", "feed", "pipeline", "archive"), "compact",
     summary="The instruments, their tick and lot sizes",
 )  # fmt: skip
 PIPELINE_JOURNAL: Final = Topic(
@@ -91,7 +99,7 @@ PIPELINE_SNAPSHOTS: Final = Topic(
 )  # fmt: skip
 COMMANDS: Final = Topic(
     "{b}.commands", ("command",), "account", 1, 365 * _DAY, ("api",), ("pipeline", "archive"),
-    summary="What a human orders the machine to do",
+    summary="What a human orders the machine to do", beside_gateway=("orders",),
 )  # fmt: skip
 SIGNALS_RAW: Final = Topic(
     "{b}.signals.raw", ("trading_signal",), "strategy:instrument", 6, 90 * _DAY, ("pipeline",), ("cache", "archive"),
@@ -114,16 +122,18 @@ def _orders(stage: str, payload: str, summary: str, *readers: str) -> Topic:
         f"{{b}}.orders.{stage}", (payload,), "strategy:instrument:timestamp of the order", 3, FOREVER_FOR_AUDIT,
         ("pipeline",), ("cache", "archive", *readers),
         summary=summary, from_gateway=stage != "submitted",
+        beside_gateway=("orders",) if stage == "submitted" else ("pipeline",),
     )  # fmt: skip
 
 
 ORDERS_SUBMITTED: Final = _orders("submitted", "order_submitted", "Orders that a venue is asked to take")
 ORDERS_ACK: Final = _orders("ack", "order_ack", "Orders that a venue has received")
 ORDERS_PLACED: Final = _orders("placed", "order_placed", "Orders that work at a venue")
-ORDERS_FILLED: Final = _orders("filled", "order_filled", "Trades")
+ORDERS_FILLED: Final = _orders("filled", "order_filled", "Trades", "connect")
 ORDERS_FAILED: Final = _orders("failed", "order_failed", "Orders that will not fill further")
 PNL_SNAPSHOTS: Final = Topic(
-    "{b}.pnl.snapshots", ("pnl_snapshot",), "account", 3, 90 * _DAY, ("pipeline",), ("cache", "archive"),
+    "{b}.pnl.snapshots", ("pnl_snapshot",), "account", 3, 90 * _DAY, ("pipeline",),
+    ("cache", "archive", "connect"),
     summary="Accounts at each second of event time in which they changed",
 )  # fmt: skip
 
@@ -143,8 +153,10 @@ def all_topics(brokers: tuple[str, ...]) -> tuple[Topic, ...]:
     >>> [t.name for t in all_topics(("paper",))][:3]
     ['market.ticks', 'market.clock', 'market.quality']
     """
-    declared = SHARED + PER_BROKER + tuple(t.dead_letters for t in SHARED + PER_BROKER if t.payloads)
-    return tuple(t.of(b) if t.per_broker else t for t in declared for b in (brokers if t.per_broker else ("",)))
+    of_events_and_state = tuple(
+        t.of(b) if t.per_broker else t for t in SHARED + PER_BROKER for b in (brokers if t.per_broker else ("",))
+    )
+    return of_events_and_state + tuple(t.dead_letters for t in of_events_and_state if t.payloads)
 
 
 def outputs(broker: str) -> tuple[Topic, ...]:

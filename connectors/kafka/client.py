@@ -17,6 +17,9 @@ from connectors.settings import KafkaSettings
 START_S: Final = 10.0  # a broker that has not answered by then is reported as down
 SILENCE_S: Final = 6.0  # a running client takes a request without an answer for this long as a lost connection
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024  # a snapshot is one record
+READER_GROUP: Final = (
+    "panda-reader"  # librdkafka wants a name, and the broker a right to it, where nothing is committed
+)
 
 # What librdkafka reports while it cannot talk to any broker. Single connections come and go unmentioned.
 _UNREACHABLE: Final = frozenset(

@@ -15,7 +15,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.cimpl import Consumer
 
 from connectors.errors import FatalError
-from connectors.kafka.client import START_S, Reachability, consumer_config, down, partitions
+from connectors.kafka.client import READER_GROUP, START_S, Reachability, consumer_config, down, partitions
 from connectors.kafka.records import Record
 from connectors.logging import logger
 from connectors.settings import KafkaSettings
@@ -26,7 +26,6 @@ POLL_S: Final = 0.01  # a flow has other work: epochs to close, a stop to notice
 PROBE_S: Final = 0.5
 SILENT_READ_S: Final = 30.0
 _Received = Any  # a message that came from the broker: it has all that its type calls optional
-_NO_GROUP: Final = "panda-reader"  # librdkafka wants a name even where nothing is committed
 
 
 class Reader:
@@ -246,7 +245,7 @@ def fetch_all(kafka: KafkaSettings, topics: list[str], positions: Positions | No
 
     Raises: `DependencyError` where the broker stays silent, `FatalError` as `Reader`.
     """
-    reader = Reader(kafka, topics, _NO_GROUP, positions or {})
+    reader = Reader(kafka, topics, READER_GROUP, positions or {})
     try:
         ends = dict(reader.ahead)
         heard = time.monotonic()
@@ -292,7 +291,7 @@ class Offsets:
 
 def end_offsets(kafka: KafkaSettings, topics: list[str]) -> Positions:
     """The offset after the last record of each partition of some topics, now."""
-    offsets = Offsets(kafka, _NO_GROUP, topics)
+    offsets = Offsets(kafka, READER_GROUP, topics)
     try:
         return offsets.ends()
     finally:
