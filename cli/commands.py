@@ -5,6 +5,8 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from cli.services import services
+
 app = typer.Typer(
     name="panda", help="Algorithmic trading for Indian markets: pure functions on a log.", no_args_is_help=True,
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
@@ -13,6 +15,7 @@ database = typer.Typer(help="The config store.", no_args_is_help=True)
 strategies = typer.Typer(help="Strategies: what there is, what they take.", no_args_is_help=True)
 app.add_typer(database, name="db")
 app.add_typer(strategies, name="strategies")
+app.add_typer(services, name="services")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON, last on standard output.")]
 Flow = Literal["pipeline", "cache", "archive", "config", "api"]

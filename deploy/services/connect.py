@@ -5,21 +5,10 @@ import urllib.error
 import urllib.request
 from typing import Any, Final
 
-from confluent_kafka import KafkaException
-from confluent_kafka.admin import (
-    AclBinding,
-    AclOperation,
-    AclPermissionType,
-    AdminClient,
-    ResourcePatternType,
-    ResourceType,
-    ScramCredentialInfo,
-    ScramMechanism,
-    UserScramCredentialUpsertion,
-)
+from confluent_kafka.admin import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
 
-from connectors.errors import DependencyError
-from connectors.kafka.client import client_config
+from connectors.kafka.access import ALL_BROKERS, Grant, create_grants, grants_of, principals
+from connectors.kafka.admin import Administrator
 from connectors.settings import principal_password
 from deploy.services.java import java
 from deploy.services.kafka import admin_settings, fill, jvm
@@ -30,31 +19,14 @@ from deploy.services.processes import Launch, plain_environment
 from deploy.services.service import Site
 
 PRINCIPAL: Final = "connect"
-GROUP: Final = "panda-connect"  # of the worker; transactional ids of its source tasks begin with it
 _SALTING: Final = 8192
-_PATIENCE_S: Final = 20.0
 
 
-def _allow(kind: ResourceType, prefix: str, *operations: AclOperation) -> list[AclBinding]:
-    return [
-        AclBinding(
-            kind, prefix, ResourcePatternType.PREFIXED, f"User:{PRINCIPAL}", "*", operation, AclPermissionType.ALLOW
-        )
-        for operation in operations
-    ]
-
-
-def worker_rights() -> list[AclBinding]:
-    """What the worker itself must be allowed, whatever its connectors carry: its own topics, groups, transactions."""
-    own = (AclOperation.READ, AclOperation.WRITE, AclOperation.CREATE, AclOperation.DESCRIBE_CONFIGS)
-    transactions = (AclOperation.WRITE, AclOperation.DESCRIBE)
-    return [
-        *_allow(ResourceType.TOPIC, "_connect.", *own),
-        *_allow(ResourceType.GROUP, GROUP, AclOperation.READ),
-        *_allow(ResourceType.GROUP, "connect-", AclOperation.READ),  # of sink connectors: connect-<name>
-        *_allow(ResourceType.TRANSACTIONAL_ID, GROUP, *transactions),
-        *_allow(ResourceType.TRANSACTIONAL_ID, f"connect-cluster-{GROUP}", *transactions),
-    ]
+def worker_rights() -> frozenset[Grant]:
+    """What the worker itself must be allowed: its own topics, groups, transactions. What its connectors carry comes with
+    `panda deploy`."""
+    user = next(principal for principal in principals(ALL_BROKERS) if principal.name == PRINCIPAL)
+    return frozenset(grant for grant in grants_of(user, ALL_BROKERS) if grant.prefixed)
 
 
 class Connect:
@@ -103,18 +75,12 @@ class Connect:
         }
 
     def _let_in(self, site: Site, password: str) -> None:
-        client = AdminClient(client_config(admin_settings(site)))
+        admin = Administrator(admin_settings(site))
         credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _SALTING)
         wanted: list[Any] = [UserScramCredentialUpsertion(PRINCIPAL, credential, password.encode())]
-        asked = [*client.alter_user_scram_credentials(wanted).values(), *client.create_acls(worker_rights()).values()]
-        try:
-            for answer in asked:
-                answer.result(_PATIENCE_S)
-        except KafkaException as error:
-            raise DependencyError(
-                f"Kafka refused to let Connect in: {error.args[0].str()}",
-                remedy="panda services status; panda services up",
-            ) from error
+        for answer in admin.client.alter_user_scram_credentials(wanted).values():
+            admin.result(answer, f"make the user {PRINCIPAL}")
+        create_grants(admin, worker_rights())
 
     def answers(self, site: Site, pid: int) -> bool:
         """The port answers 404 before the worker is in its group."""

@@ -4,11 +4,12 @@ redis, postgres, kafka ─► connect
 """
 
 import fcntl
+import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Final
@@ -20,7 +21,7 @@ from deploy.services.connect import Connect
 from deploy.services.credentials import credentials
 from deploy.services.jars import fetch
 from deploy.services.kafka import Kafka
-from deploy.services.places import PROJECT, Places, Ports
+from deploy.services.places import PROJECT, Places, Ports, chosen_ports
 from deploy.services.postgres import DATABASE, Postgres
 from deploy.services.processes import Processes, refuse_taken_port
 from deploy.services.redis import Redis
@@ -51,13 +52,14 @@ class Native:
     ) -> None:
         root = root.resolve()
         self.places = Places(root, (jars or root / "kafka").resolve())
-        self.ports = ports or Ports()
+        self.ports = chosen_ports(root / "ports.json", ports)
         self._processes = Processes(self.places.run, self.places.logs)
 
     @cached_property
     def site(self) -> Site:
         """Folders, ports and passwords; the passwords are made when there are none."""
         self.places.make()
+        (self.places.root / "ports.json").write_text(json.dumps(asdict(self.ports)) + "\n")
         made = credentials(self.places.credentials, data_exists=any(self.places.data.iterdir()))
         return Site(self.places, self.ports, made)
 

@@ -1,8 +1,11 @@
 """Where the native services live, and which ports they take."""
 
+import json
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
+
+from connectors.errors import ConfigError
 
 PROJECT: Final = Path(__file__).resolve().parents[2]
 TEMPLATES: Final = PROJECT / "deploy" / "kafka"
@@ -17,6 +20,28 @@ class Ports:
     connect: int = 28083
     postgres: int = 25432
     redis: int = 26379
+
+
+def chosen_ports(kept: Path, given: Ports | None) -> Ports:
+    """The ports of a root: those it was first started with, else those given, else the usual ones.
+
+    Kafka's controller keeps its own address in its data: a root cannot move to other ports.
+    Raises: `ConfigError` where it is asked to.
+    """
+    if not kept.exists():
+        return given or Ports()
+    try:
+        ports = Ports(**json.loads(kept.read_text()))
+    except (ValueError, TypeError) as error:
+        raise ConfigError(
+            f"{kept} does not hold ports: {error}", remedy=f"remove {kept} and {kept.parent}/data"
+        ) from error
+    if given is not None and given != ports:
+        raise ConfigError(
+            f"the data beneath {kept.parent} belongs to ports {ports}, asked for were {given}",
+            remedy="leave the ports out, or give another folder",
+        )
+    return ports
 
 
 @dataclass(frozen=True)
