@@ -12,12 +12,19 @@ app = typer.Typer(
     add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None,
 )  # fmt: skip
 database = typer.Typer(help="The config store.", no_args_is_help=True)
+deploy = typer.Typer(
+    help="Makes the platform what is declared: schema, topics, users and rights.", no_args_is_help=True
+)
 strategies = typer.Typer(help="Strategies: what there is, what they take.", no_args_is_help=True)
 app.add_typer(database, name="db")
+app.add_typer(deploy, name="deploy")
 app.add_typer(strategies, name="strategies")
 app.add_typer(services, name="services")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON, last on standard output.")]
+AllowDataLoss = Annotated[
+    bool, typer.Option("--allow-data-loss", help="Make changes too by which records, or their order, are lost.")
+]
 Flow = Literal["pipeline", "cache", "archive", "config", "api"]
 
 
@@ -119,6 +126,30 @@ def db_seed() -> None:
     from cli.store import seed
 
     seed()
+
+
+@deploy.command("plan")
+def deploy_plan(allow_data_loss: AllowDataLoss = False, json: Json = False) -> None:
+    """What would change; changes nothing."""
+    from cli.deploy import plan
+
+    plan(allow_data_loss=allow_data_loss, as_json=json)
+
+
+@deploy.command("apply")
+def deploy_apply(allow_data_loss: AllowDataLoss = False, json: Json = False) -> None:
+    """Makes the changes, step by step; what is as declared is left as it is."""
+    from cli.deploy import apply
+
+    apply(allow_data_loss=allow_data_loss, as_json=json)
+
+
+@deploy.command("status")
+def deploy_status(json: Json = False) -> None:
+    """How everything stands that is deployed."""
+    from cli.deploy import status
+
+    status(as_json=json)
 
 
 @strategies.command("list")

@@ -18,7 +18,7 @@ from connectors.errors import ConfigError, DependencyError, PipelineError
 from connectors.kafka.client import START_S, client_config, down
 from connectors.settings import KafkaSettings
 
-_SLICE_S: Final = 0.5  # how long one question may keep us from hearing that the password is refused
+_SLICE_S: Final = 0.2  # how long one question may keep us from hearing that the password is refused
 _SEEN_S: Final = 0.01
 _NOT_ALLOWED: Final = frozenset({KafkaError.CLUSTER_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED})
 _NEEDED: Final = frozenset({AclOperation.ALTER, AclOperation.CREATE, AclOperation.ALTER_CONFIGS, AclOperation.DESCRIBE})
