@@ -13,8 +13,18 @@ def upgrade() -> None:
 
     settings = load()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
-    ConfigStore(settings.database.url.get_secret_value()).upgrade()
+    _say_missing(ConfigStore(settings.database.url.get_secret_value()).upgrade())
     typer.echo("the config store has this version's schema")
+
+
+def _say_missing(users: list[str]) -> None:
+    """On Postgres: Kafka Connect's users that the server does not have."""
+    if users:
+        typer.echo(
+            f"note: this server has no user {', '.join(users)}: Kafka Connect cannot enter\n"
+            "  → create them (docs/connect.md says how) and run: panda db upgrade",
+            err=True,
+        )
 
 
 def seed() -> None:
@@ -24,7 +34,7 @@ def seed() -> None:
     settings = load()
     settings.data_dir.mkdir(parents=True, exist_ok=True)
     store = ConfigStore(settings.database.url.get_secret_value())
-    store.upgrade()
+    _say_missing(store.upgrade())
     instruments, accounts, strategies = demo_seed()
     store.seed(instruments, accounts, strategies, check)
     typer.echo(f"seeded {len(instruments)} instruments, {len(accounts)} accounts, {len(strategies)} strategies")

@@ -11,8 +11,8 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, NamedTuple, TypeVar
 
 import msgspec
-from sqlalchemy import func, select, update
-from sqlalchemy.orm import Session
+from sqlalchemy import delete, exists, func, select, true, update
+from sqlalchemy.orm import Session, aliased
 from sqlalchemy.orm.attributes import flag_modified
 
 from connectors.database import schema
@@ -24,6 +24,7 @@ from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEG
 
 SOURCE: Final = "config"  # of the events; their flow
 TOPICS: Final = (CONFIG_INSTRUMENTS, CONFIG_ACCOUNTS, CONFIG_STRATEGIES)
+KEPT: Final = timedelta(days=30)  # how long the outbox holds a change after a newer one of the same key
 
 AnyConfig = InstrumentConfig | AccountConfig | StrategyConfig
 Check = Callable[[StrategyConfig], None]
@@ -128,9 +129,9 @@ class ConfigStore:
         """Gives all connections back."""
         self._engine.dispose()
 
-    def upgrade(self) -> None:
-        """Bring the store to this code's revision, making it where there is none."""
-        schema.migrate(self._url)
+    def upgrade(self) -> list[str]:
+        """Bring the store to this code's revision, making it where there is none; see `schema.migrate`."""
+        return schema.migrate(self._url)
 
     @contextmanager
     def _session(self, *, writes: bool = False) -> Iterator[Session]:
@@ -367,3 +368,19 @@ def _post(session: Session, kind: _Kind, key: str | int, payload: str | None, mo
     (event_type,) = kind.topic.payloads
     session.add(Outbox(topic=kind.topic.name, key=str(key), event_type=event_type, payload=payload, created_at=moment))
     session.flush()
+    _forget(session, kind.topic.name, str(key), moment - KEPT)
+
+
+def _forget(session: Session, topic: str, key: str, before: datetime) -> None:
+    """Old changes of a key leave the outbox when it changes again; its newest always stays, for a log that is lost.
+
+    The poller has to have published them. On Postgres Debezium reads them from the database's own log, without a mark.
+    """
+    newer = aliased(Outbox)
+    published = true() if session.connection().dialect.name == "postgresql" else Outbox.published_at.is_not(None)
+    superseded = exists().where(newer.topic == topic, newer.key == key, newer.id > Outbox.id)
+    session.execute(
+        delete(Outbox)
+        .where(Outbox.topic == topic, Outbox.key == key, Outbox.created_at < before, published, superseded)
+        .execution_options(synchronize_session=False)
+    )

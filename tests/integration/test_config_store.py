@@ -158,6 +158,29 @@ def test_published_changes_leave_the_outbox_oldest_first(store):
     assert [p.key for p in store.pending_outbox()] == [b"paper-1", b"momentum"]
 
 
+def test_a_change_leaves_the_outbox_when_it_is_published_a_month_old_and_no_longer_the_newest_of_its_key(url):
+    days = [0]
+    with ConfigStore(url, now=lambda: TEN_O_CLOCK + days[0] * 86_400_000_000_000) as store:
+        store.upgrade()
+        store.put_account(PAPER)
+        store.put_instrument(RELIANCE)
+        store.mark_published([p.id for p in store.pending_outbox()])
+        store.put_account(replace(PAPER, capital="2"))  # never published
+        days[0] = 30
+        store.put_account(replace(PAPER, capital="3"))
+        assert outbox_ids(url) == [1, 2, 3, 4]
+        days[0] = 31
+        store.put_account(replace(PAPER, capital="4"))
+        assert outbox_ids(url) == [2, 3, 4, 5]
+
+
+def outbox_ids(url):
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as file:
+        found = [id for (id,) in file.execute("SELECT id FROM outbox ORDER BY id")]
+    file.close()
+    return found
+
+
 def test_the_number_of_a_change_is_never_used_twice_even_when_its_row_is_gone(store, url):
     store.put_account(PAPER)
     (change,) = store.pending_outbox()
@@ -419,7 +442,7 @@ def test_a_store_of_a_newer_version_is_left_alone(store, url):
     file.close()
     with ConfigStore(url) as other:
         for call in (other.accounts, other.upgrade):
-            with pytest.raises(ConfigError, match=r"revision 9999, this code knows up to 0001") as caught:
+            with pytest.raises(ConfigError, match=r"revision 9999, this code knows up to 0002") as caught:
                 call()
             assert "newer version" in caught.value.remedy
 
@@ -468,6 +491,16 @@ def test_a_store_that_another_process_keeps_locked_may_be_tried_again(store, url
         other.execute("ROLLBACK")
         assert waiting.put_account(PAPER) is True
     other.close()
+
+
+def test_a_column_that_somebody_dropped_is_named(store, url):
+    with sqlite3.connect(url.removeprefix("sqlite:///")) as file:
+        file.execute("ALTER TABLE accounts DROP COLUMN killed")
+    file.close()
+    with pytest.raises(ConfigError, match=r"lacks a column: no such column: accounts\.killed"):
+        store.accounts()
+    with pytest.raises(ConfigError, match=r"has revision 0002 and yet lacks accounts\.killed"):
+        store.upgrade()
 
 
 def test_a_row_written_past_this_program_is_named(store, url):
