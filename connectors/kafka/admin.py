@@ -30,9 +30,9 @@ _SILENT: Final = frozenset(
 class Administrator:
     """An administrative client of one broker, as the user of these settings."""
 
-    def __init__(self, kafka: KafkaSettings, *, timeout_s: float = START_S) -> None:
+    def __init__(self, kafka: KafkaSettings, *, timeout_s: float | None = None) -> None:
         self.kafka = kafka
-        self.timeout_s = timeout_s
+        self.timeout_s = START_S if timeout_s is None else timeout_s
         self._refused = ""
         self.client = AdminClient(client_config(kafka) | {"error_cb": self._on_error})
 
