@@ -39,6 +39,19 @@ check:
     .venv/bin/lint-imports --no-cache
     {{python}} -m deploy.contracts check
 
+# platform services up: in containers where a container engine answers, else as processes of this machine
+up: _environment
+    @if docker compose version > /dev/null 2>&1 && docker info > /dev/null 2>&1; then \
+        .venv/bin/panda services env --compose && \
+        docker compose --env-file .services/compose.env up -d --wait kafka postgres redis connect; \
+    else .venv/bin/panda services up; fi
+
+# platform services down; their data stays
+down: _environment
+    @.venv/bin/panda services down
+    @if docker compose version > /dev/null 2>&1 && docker info > /dev/null 2>&1 && test -e .services/compose.env; then \
+        docker compose --env-file .services/compose.env down; fi
+
 # figures of the closing notes; NAME is a file in benchmarks/
 bench name="engine" *arguments:
     {{python}} -m benchmarks.{{name}} {{arguments}}

@@ -94,11 +94,17 @@ def fetch(root: Root = ROOT) -> None:
 def env(
     root: Root = ROOT,
     env_file: Annotated[Path, typer.Option(help="Settings to write, if there is no such file.")] = Path(".env"),
+    compose: Annotated[bool, typer.Option("--compose", help="For docker-compose.yml: its env file too.")] = False,
 ) -> None:
-    """Makes passwords and `.env` without starting anything."""
-    from deploy.services.environment import differences, write_once
+    """Makes passwords and settings without starting anything; `--compose` also ROOT/compose.env."""
+    from deploy.services.environment import differences, environment, write_compose, write_once
+    from deploy.services.places import COMPOSE
 
-    wanted = _native(root).environment()
+    native = _native(root)
+    if compose:
+        write_compose(root / "compose.env", native.site.credentials)
+        typer.echo(f"wrote {root / 'compose.env'}")
+    wanted = environment(native.site.credentials, COMPOSE if compose else native.ports)
     if write_once(env_file, wanted):
         typer.echo(f"wrote {env_file}")
     for note in differences(env_file, wanted):

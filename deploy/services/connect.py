@@ -3,12 +3,13 @@
 import signal
 import urllib.error
 import urllib.request
-from typing import Any, Final
+from typing import Final
 
-from confluent_kafka.admin import ScramCredentialInfo, ScramMechanism, UserScramCredentialUpsertion
+from pydantic import SecretStr
 
 from connectors.kafka.access import ALL_BROKERS, Grant, create_grants, grants_of, principals
 from connectors.kafka.admin import Administrator
+from connectors.kafka.users import set_passwords
 from connectors.settings import principal_password
 from deploy.services.java import java
 from deploy.services.kafka import admin_settings, fill, jvm
@@ -19,7 +20,6 @@ from deploy.services.processes import Launch, plain_environment
 from deploy.services.service import Site
 
 PRINCIPAL: Final = "connect"
-_SALTING: Final = 8192
 
 
 def worker_rights() -> frozenset[Grant]:
@@ -46,7 +46,7 @@ class Connect:
     def prepare(self, site: Site) -> Launch:
         """Before the worker, its Kafka user: it cannot start without."""
         password = principal_password(site.credentials["DEPLOY_SECRET"], PRINCIPAL)
-        self._let_in(site, password.get_secret_value())
+        self._let_in(site, password)
         jaas = (
             "org.apache.kafka.common.security.scram.ScramLoginModule required "
             f'username="{PRINCIPAL}" password="{password.get_secret_value()}";'
@@ -74,12 +74,9 @@ class Connect:
             "PG_ZERODHA_PASSWORD": site.password("POSTGRES_ZERODHA_PASSWORD"),
         }
 
-    def _let_in(self, site: Site, password: str) -> None:
+    def _let_in(self, site: Site, password: SecretStr) -> None:
         admin = Administrator(admin_settings(site))
-        credential = ScramCredentialInfo(ScramMechanism.SCRAM_SHA_512, _SALTING)
-        wanted: list[Any] = [UserScramCredentialUpsertion(PRINCIPAL, credential, password.encode())]
-        for answer in admin.client.alter_user_scram_credentials(wanted).values():
-            admin.result(answer, f"make the user {PRINCIPAL}")
+        set_passwords(admin, {PRINCIPAL: password})
         create_grants(admin, worker_rights())
 
     def answers(self, site: Site, pid: int) -> bool:

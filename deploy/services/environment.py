@@ -1,15 +1,51 @@
-"""`.env`: the settings by which our flows find the native services, written once and never touched again."""
+"""Settings by which our flows find the services: `.env`, written once and never touched again, and compose's env file."""
 
 from collections.abc import Mapping
 from pathlib import Path
 
-from connectors.settings import FIELDS
+from pydantic import SecretStr
+
+from connectors.kafka.access import ALL_BROKERS, principals
+from connectors.settings import FIELDS, principal_password
+from deploy.services.credentials import Credentials
+from deploy.services.places import Ports
+from deploy.services.postgres import DATABASE
 from deploy.services.private import write_private
 
 _HEAD = (
-    "# Settings for the native services, made by `panda services up`; docs/settings.md says what each means.\n"
+    "# Where the services are, made by `panda services`; docs/settings.md says what each means.\n"
     "# Holds passwords: readable by its owner only, in no repository.\n"
 )
+
+
+def database_url(credentials: Credentials, ports: Ports, role: str) -> SecretStr:
+    """The address of the database as one of its roles: panda, paper, zerodha, debezium."""
+    password = credentials[f"POSTGRES_{role.upper()}_PASSWORD"].get_secret_value()
+    return SecretStr(f"postgresql+psycopg://{role}:{password}@127.0.0.1:{ports.postgres}/{DATABASE}")
+
+
+def environment(credentials: Credentials, ports: Ports) -> dict[str, str]:
+    """The settings for services on these ports, secrets in clear: as Kafka's super user, Redis's writer, Postgres's owner."""
+    secret = {name: value.get_secret_value() for name, value in credentials.items()}
+    return {
+        "PANDA_KAFKA__BOOTSTRAP": f"127.0.0.1:{ports.kafka}",
+        "PANDA_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+        "PANDA_KAFKA__USERNAME": "admin",
+        "PANDA_KAFKA__PASSWORD": secret["KAFKA_ADMIN_PASSWORD"],
+        "PANDA_REDIS__URL": f"redis://cache:{secret['REDIS_CACHE_PASSWORD']}@127.0.0.1:{ports.redis}/0",
+        "PANDA_DATABASE__URL": database_url(credentials, ports, "panda").get_secret_value(),
+        "PANDA_CONNECT__URL": f"http://127.0.0.1:{ports.connect}",
+        "PANDA_DEPLOY__SECRET": secret["DEPLOY_SECRET"],
+    }
+
+
+def write_compose(path: Path, credentials: Credentials) -> None:
+    """What docker-compose.yml asks for: the passwords, and of each flow's Kafka user the one it has by the deploy secret."""
+    lines = [f"{name}={value.get_secret_value()}" for name, value in credentials.items()]
+    for user in principals(ALL_BROKERS):
+        password = principal_password(credentials["DEPLOY_SECRET"], user.name).get_secret_value()
+        lines.append(f"KAFKA_{user.name.replace('-', '_').upper()}_PASSWORD={password}")
+    write_private(path, "\n".join(lines) + "\n")
 
 
 def write_once(path: Path, wanted: Mapping[str, str]) -> bool:

@@ -19,10 +19,11 @@ from pydantic import SecretStr
 from connectors.errors import ConfigError, DependencyError
 from deploy.services.connect import Connect
 from deploy.services.credentials import credentials
+from deploy.services.environment import database_url, environment
 from deploy.services.jars import fetch
 from deploy.services.kafka import Kafka
 from deploy.services.places import PROJECT, Places, Ports, chosen_ports
-from deploy.services.postgres import DATABASE, Postgres
+from deploy.services.postgres import Postgres
 from deploy.services.processes import Processes, refuse_taken_port
 from deploy.services.redis import Redis
 from deploy.services.service import Service, Site
@@ -107,22 +108,11 @@ class Native:
 
     def environment(self) -> dict[str, str]:
         """The settings by which our flows find these services, secrets in clear."""
-        redis_password = self.site.password("REDIS_CACHE_PASSWORD")
-        return {
-            "PANDA_KAFKA__BOOTSTRAP": f"127.0.0.1:{self.ports.kafka}",
-            "PANDA_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
-            "PANDA_KAFKA__USERNAME": "admin",
-            "PANDA_KAFKA__PASSWORD": self.site.password("KAFKA_ADMIN_PASSWORD"),
-            "PANDA_REDIS__URL": f"redis://cache:{redis_password}@127.0.0.1:{self.ports.redis}/0",
-            "PANDA_DATABASE__URL": self.database_url("panda").get_secret_value(),
-            "PANDA_CONNECT__URL": f"http://127.0.0.1:{self.ports.connect}",
-            "PANDA_DEPLOY__SECRET": self.site.password("DEPLOY_SECRET"),
-        }
+        return environment(self.site.credentials, self.ports)
 
     def database_url(self, role: str) -> SecretStr:
         """The address of the database as one of its roles: panda, paper, zerodha, debezium."""
-        password = self.site.password(f"POSTGRES_{role.upper()}_PASSWORD")
-        return SecretStr(f"postgresql+psycopg://{role}:{password}@127.0.0.1:{self.ports.postgres}/{DATABASE}")
+        return database_url(self.site.credentials, self.ports, role)
 
     # --- one after the other ------------------------------------------------------------------------------------------
 

@@ -22,6 +22,9 @@ class Ports:
     redis: int = 26379
 
 
+COMPOSE: Final = Ports(kafka=9092, connect=8083, postgres=5432, redis=6379)  # on the host, by docker-compose.yml
+
+
 def chosen_ports(kept: Path, given: Ports | None) -> Ports:
     """The ports of a root: those it was first started with, else those given, else the usual ones.
 

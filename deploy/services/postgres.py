@@ -13,7 +13,7 @@ import psycopg
 from psycopg import sql
 
 from connectors.errors import ConfigError, DependencyError
-from deploy.services.places import Ports
+from deploy.services.places import PROJECT, Ports
 from deploy.services.private import write_private
 from deploy.services.processes import Launch, User, plain_environment
 from deploy.services.service import Site
@@ -21,7 +21,7 @@ from deploy.services.service import Site
 OLDEST: Final = 15
 DATABASE: Final = "panda"
 SUPER_USER: Final = "postgres"
-BROKERS: Final = ("paper", "zerodha")
+RIGHTS: Final = PROJECT / "deploy" / "postgres" / "rights.sql"
 ROLES: Final[dict[str, tuple[str, LiteralString]]] = {  # role -> where its password is, and what it may be
     "panda": ("POSTGRES_PANDA_PASSWORD", "LOGIN NOREPLICATION"),
     "paper": ("POSTGRES_PAPER_PASSWORD", "LOGIN NOREPLICATION"),
@@ -164,7 +164,7 @@ class Postgres:
             if not server.execute("select 1 from pg_database where datname = %s", (DATABASE,)).fetchone():
                 server.execute(sql.SQL("create database {} owner panda").format(sql.Identifier(DATABASE)))
         with self._connection(site, DATABASE) as database, database.transaction():
-            self._rights(database)
+            database.execute(RIGHTS.read_bytes())
 
     def _roles(self, server: "psycopg.Connection[Any]", site: Site) -> None:
         """The server is given verifiers, not passwords: a statement may end in its log."""
@@ -181,18 +181,3 @@ class Postgres:
                     verifier=sql.Literal(verifier),
                 )
             )
-
-    def _rights(self, database: "psycopg.Connection[Any]") -> None:
-        run = database.execute
-        run(sql.SQL("revoke all on database {} from public").format(sql.Identifier(DATABASE)))
-        run("revoke all on schema public from public")
-        run(sql.SQL("grant connect on database {} to paper, zerodha, debezium").format(sql.Identifier(DATABASE)))
-        run("grant usage on schema public to debezium")
-        for broker in BROKERS:
-            name = sql.Identifier(broker)
-            run(sql.SQL("create schema if not exists {} authorization panda").format(name))
-            run(sql.SQL("grant usage on schema {} to {}").format(name, name))
-            given = sql.SQL(
-                "alter default privileges for role panda in schema {} grant select, insert, update, delete on tables to {}"
-            )
-            run(given.format(name, name))

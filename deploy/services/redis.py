@@ -9,20 +9,13 @@ from typing import Final
 import redis
 
 from connectors.errors import DependencyError
-from deploy.services.places import Ports
+from deploy.services.places import PROJECT, Ports
 from deploy.services.private import write_private
 from deploy.services.processes import Launch, plain_environment
 from deploy.services.service import Site
 
-_KEYS: Final = "reset resetchannels on ~paper:* ~zerodha:* &paper:* &zerodha:*"
-_USERS: Final = {  # user -> where its password is, and what it may do
-    "default": ("REDIS_ADMIN_PASSWORD", "on ~* &* +@all"),
-    "cache": ("REDIS_CACHE_PASSWORD", f"{_KEYS} +@all -@admin -@dangerous +info"),
-    "api": (
-        "REDIS_API_PASSWORD",
-        f"{_KEYS} +@read +@connection +@pubsub -publish +@transaction +info -keys",
-    ),
-}
+USERS: Final = PROJECT / "deploy" / "redis" / "users.acl"
+_SECRETS: Final = {"ADMIN": "REDIS_ADMIN_PASSWORD", "CACHE": "REDIS_CACHE_PASSWORD", "API": "REDIS_API_PASSWORD"}
 
 
 def executable() -> str:
@@ -67,11 +60,10 @@ class Redis:
         return Launch([executable(), str(run / "redis.conf")], plain_environment())
 
     def _users(self, site: Site) -> str:
-        lines = []
-        for user, (secret, rights) in _USERS.items():
-            digest = hashlib.sha256(site.password(secret).encode()).hexdigest()
-            lines.append(f"user {user} {rights} #{digest}\n")
-        return "".join(lines)
+        text = USERS.read_text(encoding="utf-8")
+        for name, secret in _SECRETS.items():
+            text = text.replace(f"@{name}@", hashlib.sha256(site.password(secret).encode()).hexdigest())
+        return text
 
     def answers(self, site: Site, pid: int) -> bool:
         """Whether it is the process we started that answers, with its data loaded."""

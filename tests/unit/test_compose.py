@@ -1,0 +1,109 @@
+"""The compose files, judged without an engine: by the schema of the specification, and by what it does not say."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any
+
+import jsonschema
+import pytest
+import yaml
+
+PROJECT = Path(__file__).resolve().parents[2]
+MAIN, TEST, COMMON = "docker-compose.yml", "docker-compose.test.yml", "deploy/compose.services.yml"
+
+
+def read(name: str) -> dict[str, Any]:
+    return yaml.safe_load((PROJECT / name).read_text())
+
+
+def services(name: str) -> dict[str, dict[str, Any]]:
+    """The services of a file, with what they extend beneath their own."""
+    common = read(COMMON)["services"]
+    return {
+        service: (common[body["extends"]["service"]] if "extends" in body else {}) | body
+        for service, body in read(name)["services"].items()
+    }
+
+
+@pytest.mark.parametrize("name", [MAIN, TEST, COMMON])
+def test_a_compose_file_keeps_the_specification(name):
+    schema = json.loads((PROJECT / "deploy" / "compose-spec.json").read_text())
+
+    assert [error.message for error in jsonschema.Draft7Validator(schema).iter_errors(read(name))] == []
+
+
+@pytest.mark.parametrize("name", [MAIN, TEST])
+def test_every_service_that_another_waits_for_is_there_and_can_be_waited_for(name):
+    there = services(name)
+    for service, body in there.items():
+        for other, wait in body.get("depends_on", {}).items():
+            assert other in there, f"{service} waits for {other}"
+            if wait["condition"] == "service_healthy":
+                assert "test" in there[other]["healthcheck"], f"{service} waits for the health of {other}"
+            else:
+                assert there[other]["restart"] == "no", f"{service} waits for the end of {other}"
+            profiles = set(there[other].get("profiles", []))
+            assert not profiles or profiles >= set(body["profiles"]), f"{other} is not up whenever {service} is"
+
+
+@pytest.mark.parametrize("name", [MAIN, TEST])
+def test_every_volume_and_configuration_is_declared_and_every_file_is_there(name):
+    file = read(name)
+    for service, body in services(name).items():
+        assert {v.partition(":")[0] for v in body.get("volumes", [])} <= set(file.get("volumes", {})), service
+        assert {c["source"] for c in body.get("configs", [])} <= set(file["configs"]), service
+    assert [c["file"] for c in file["configs"].values() if not (PROJECT / c["file"]).is_file()] == []
+
+
+@pytest.mark.parametrize("name", [MAIN, TEST])
+def test_every_image_is_pinned_and_every_service_limited(name):
+    for service, body in services(name).items():
+        assert re.search(r":v?\d+\.\d+(\.\d+)?[\w.-]*$", body["image"]), f"{service}: {body['image']}"
+        assert set(body["deploy"]["resources"]["limits"]) == {"cpus", "memory"}, service
+
+
+@pytest.mark.parametrize("name", [MAIN, TEST])
+def test_every_port_is_on_loopback_and_taken_once(name):
+    ports = [port for body in services(name).values() for port in body.get("ports", [])]
+
+    assert [port for port in ports if not port.startswith("127.0.0.1:")] == []
+    assert len({port.split(":")[1] for port in ports}) == len(ports)
+
+
+def test_the_platform_for_tests_is_on_the_ports_of_its_own():
+    ports = {name: body["ports"][0].split(":")[1] for name, body in services(TEST).items() if "ports" in body}
+
+    assert ports == {"kafka": "19092", "postgres": "5433", "redis": "6380", "connect": "18083"}
+
+
+def test_every_password_comes_from_the_env_file_that_panda_makes(tmp_path):
+    from deploy.services.credentials import credentials
+    from deploy.services.environment import write_compose
+
+    write_compose(tmp_path / "compose.env", credentials(tmp_path / "secrets.env", data_exists=False))
+    made = {line.partition("=")[0] for line in (tmp_path / "compose.env").read_text().splitlines()}
+    for name in (MAIN, TEST, COMMON):
+        text = (PROJECT / name).read_text()
+        asked = set(re.findall(r"\$\{(\w+):\?", text))
+        assert asked <= made
+        assert set(re.findall(r"\$\{(\w+)(?!\w|:\?)", text)) <= {"ACTIVE_BROKERS"}, "without it the password is empty"
+        assert re.findall(r"(?i)(?:password|secret)\w*: +[^ $\n&*]", text) == []
+
+
+def test_the_profiles_are_those_that_the_documentation_names():
+    assert {profile for body in services(MAIN).values() for profile in body.get("profiles", [])} == {
+        "ui",
+        "monitoring",
+        "flows",
+    }
+
+
+def test_the_image_of_the_flows_takes_only_what_they_need():
+    shown = [line for line in (PROJECT / ".dockerignore").read_text().splitlines() if line.startswith("!")]
+
+    assert (PROJECT / ".dockerignore").read_text().startswith("*\n")
+    copied = {line.removeprefix("!").removesuffix("/**") for line in shown}
+    assert all((PROJECT / path).exists() for path in copied)
+    assert {"cli", "functions", "requirements/core.txt", "pyproject.toml"} <= copied
+    assert not copied & {".env", ".services", ".git", "tests"}
