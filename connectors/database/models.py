@@ -125,6 +125,7 @@ class Strategy(Configured, Table):
     sizing: Mapped[dict[str, Any]] = mapped_column(JSON)
     enabled: Mapped[bool] = mapped_column(Boolean)
     zerodha_trading_enabled: Mapped[bool] = mapped_column(Boolean)
+    on_disable: Mapped[str] = mapped_column(String(8), server_default="hold")
     instruments: Mapped[list[StrategyInstrument]] = relationship(
         order_by=StrategyInstrument.position, cascade="all, delete-orphan", lazy="selectin"
     )

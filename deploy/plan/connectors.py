@@ -88,7 +88,9 @@ class Connectors:
                     connect.validate(change.connector, self._wanted[change.connector])
             for change in ours:
                 self._make(connect, change)
-            connect.await_running([change.connector for change in ours if change.doing != "delete"])
+            started = [change.connector for change in ours if change.doing != "delete"]
+            if started:
+                connect.await_running(started)
 
     def _make(self, connect: Connect, change: ConnectorChange) -> None:
         match change.doing:

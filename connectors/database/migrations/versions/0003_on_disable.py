@@ -1,0 +1,23 @@
+"""A strategy says what becomes of its positions when it is disabled or deleted.
+
+Revision ID: 0003
+Revises: 0002
+"""
+
+import sqlalchemy as sa
+from alembic import op
+
+revision = "0003"
+down_revision = "0002"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    with op.batch_alter_table("strategies") as strategies:
+        strategies.add_column(sa.Column("on_disable", sa.String(8), nullable=False, server_default="hold"))
+
+
+def downgrade() -> None:
+    with op.batch_alter_table("strategies") as strategies:
+        strategies.drop_column("on_disable")
