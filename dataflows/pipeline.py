@@ -1,8 +1,10 @@
 """Pipeline: market data in, decisions out; one shard of accounts of one broker.
 
-    inputs ─► gate ─► signals ─► account ─► publish ─► decisions
-      │        └────────┴───────────┴──► dead letters ─┘
+    inputs ─► gate ─► decide: signals ─► account ─► publish ─► decisions
+      │        └─────────────────┴──────────┴──► dead letters ─┘
       └ ticks, clocks, commands, configuration, in the feed's order
+
+The steps share one desk (`dataflows.desk`): the shard with its strategies, as configured now.
 
 An item is a batch. Each step works on all of it and hands it on; what a step refuses travels with the batch to the one
 place that publishes. A marker from the source gathers the state of every step, which the sink writes as one snapshot
@@ -10,7 +12,7 @@ after everything decided before it.
 """
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -29,28 +31,33 @@ from connectors.kafka.source import KafkaSource, end_offsets, fetch_all
 from connectors.logging import logger
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
+from dataflows.desk import (
+    CONFIG_TOPICS,
+    PAYLOADS_OF,
+    Configuration,
+    Desk,
+    Refused,
+    configuration,
+    from_bytes,
+)
 from dataflows.process import ready, stop_on_signals, stopping
-from functions.configuration import validate
-from functions.events import ID_LENGTH, AccountConfig, Command, InstrumentConfig, StrategyConfig, decode
+from functions.events import ID_LENGTH, Command, InstrumentConfig, Payload, decode
 from functions.kernel import records as as_records
-from functions.publication import Publication, Publisher
+from functions.publication import Publication
 from functions.quality import judge, no_ticks_seen, reasons
 from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
 from functions.signals import NO_SIGNALS
 from functions.ticks import NO_DEPTH, Rows, copied, depth
 from functions.topics import (
     COMMANDS,
-    CONFIG_ACCOUNTS,
     CONFIG_INSTRUMENTS,
-    CONFIG_STRATEGIES,
     MARKET_CLOCK,
     MARKET_TICKS,
     PIPELINE_SNAPSHOTS,
 )  # fmt: skip
-from strategies.protocol import StrategyError
-from strategies.roster import Roster
 
-SNAPSHOT_VERSION: Final = 1
+SNAPSHOT_VERSION: Final = 2
+MAX_MESSAGE: Final = 1_000  # characters of an alert
 
 
 @dataclass(slots=True)
@@ -102,6 +109,17 @@ class Gate:
         self.dropped[error] = self.dropped.get(error, 0) + 1
         return dead_letter(record, step, error, message)
 
+    def with_instruments(self, index_of: dict[int, int], tokens: list[int]) -> "Gate":
+        """The gate of other instruments, which has seen what this one has."""
+        gate = Gate(len(tokens))
+        gate.dropped = self.dropped
+        for n, token in enumerate(tokens):
+            if token in index_of:
+                gate.seen[n] = self.seen[index_of[token]]
+                gate.seen["instrument"][n] = n
+        gate.seen[-1] = self.seen[-1]
+        return gate
+
     def load(self, blob: bytes) -> None:
         """Takes over the last seen ticks. Raises: `StateMismatch` where there are more or fewer instruments."""
         if len(blob) != self.seen.nbytes:
@@ -114,12 +132,14 @@ class Signals:
 
     name = "signals"
 
-    def __init__(self, roster: Roster, publisher: Publisher) -> None:
-        self.roster = roster
-        self.publisher = publisher
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
 
     def __call__(self, work: Work) -> Work:
-        work.signals, failures = self.roster.on_batch(work.ticks)
+        for record, event in work.received.events:
+            if record.topic in CONFIG_TOPICS:
+                self._change(work, record, None if event is None else event.data)
+        work.signals, failures = self.desk.on_batch(work.ticks)
         for failure in failures:
             record = work.records[failure.row]
             work.dead.append(dead_letter(record, f"strategy:{failure.strategy}", failure.error, failure.message))
@@ -129,15 +149,37 @@ class Signals:
                 f"{failure.strategy} raised {failure.error}: {failure.message} on {record.topic}[{record.partition}]"
             )
             work.alerts.append(
-                self.publisher.alert(
+                self.desk.publisher.alert(
                     time, f"{code}:{record.partition}:{record.offset}", "critical" if failure.suspended else "warning",
                     code, f"{message} at offset {record.offset}", failure.strategy,
                 )
             )  # fmt: skip
             logger().warning("strategy.failed", strategy=failure.strategy, error=failure.error, message=failure.message)
         if work.received.marker is not None:
-            work.state[self.name] = self.roster.to_bytes()
+            work.state[self.name] = self.desk.roster.to_bytes()
+            work.state["desk"] = self.desk.to_bytes()
         return work
+
+    def _change(self, work: Work, record: Record, payload: Payload | None) -> None:
+        """A configuration record takes effect here, before the ticks of its batch, or is refused; both are told."""
+        name = (record.key or b"").decode(errors="backslashreplace")
+        try:
+            if payload is not None and not isinstance(payload, PAYLOADS_OF[record.topic]):
+                raise Refused(f"{type(payload).__name__} is no configuration of {record.topic}")
+            changed = self.desk.change(record.topic, record.key or b"", payload)
+        except Refused as refused:
+            self._tell(work, record, name, "warning", "configuration_refused", f"{refused}: what was before goes on")
+            work.dead.append(dead_letter(record, "configuration", "refused", str(refused)))
+            return
+        if changed:
+            self._tell(work, record, name, "info", "configuration_applied", changed)
+
+    def _tell(self, work: Work, record: Record, name: str, severity: str, code: str, what: str) -> None:
+        now = int(self.desk.shard.shard["now"][0])
+        step = f"{record.topic}:{record.offset}"
+        message = f"{record.topic} {name} at offset {record.offset}: {what}"[:MAX_MESSAGE]
+        work.alerts.append(self.desk.publisher.alert(now, step, severity, code, message, name))
+        logger().info(f"pipeline.{code}", topic=record.topic, key=name, offset=record.offset, what=what[:MAX_MESSAGE])
 
 
 class Account:
@@ -145,21 +187,24 @@ class Account:
 
     name = "account"
 
-    def __init__(self, shard: Shard, broker: str, publisher: Publisher) -> None:
-        self.shard = shard
-        self.commands = COMMANDS.of(broker).name
-        self.publisher = publisher
-        self.walks_depth = bool(shard.venues["walk_depth"].any())
+    def __init__(self, desk: Desk) -> None:
+        self.desk = desk
+        self.commands = COMMANDS.of(desk.broker).name
+
+    @property
+    def shard(self) -> Shard:
+        return self.desk.shard
 
     def __call__(self, work: Work) -> Work:
         for record, event in work.received.events:
-            if event is None or record.topic != self.commands:
-                self._configuration_changed(work, record)
-            elif isinstance(event.data, Command):
+            if record.topic != self.commands or event is None:
+                continue  # configuration, which took effect before the signals
+            if isinstance(event.data, Command):
                 self._command(work, record, event.data)
             else:
                 work.dead.append(dead_letter(record, "account", "unexpected_event", f"{event.type} is no command"))
-        levels = depth((r.value for r in work.records), len(work.records)) if self.walks_depth else NO_DEPTH
+        walks = bool(self.shard.venues["walk_depth"].any())
+        levels = depth((r.value for r in work.records), len(work.records)) if walks else NO_DEPTH
         work.decisions = self.shard.run(work.ticks, work.signals, levels)
         if work.received.marker is not None:
             work.state[self.name] = self.shard.to_bytes()
@@ -180,15 +225,8 @@ class Account:
         message = f"{command.command} by {command.issued_by}: {command.reason or 'no reason given'}"
         step = f"{code}:{record.offset}"
         work.alerts.append(
-            self.publisher.alert(int(self.shard.shard["now"][0]), step, "warning", code, message, command.account)
+            self.desk.publisher.alert(int(self.shard.shard["now"][0]), step, "warning", code, message, command.account)
         )
-
-    def _configuration_changed(self, work: Work, record: Record) -> None:
-        """Configuration is read at the start; a later change says that it waits for the next one."""
-        message = f"{record.topic} changed at offset {record.offset}: it takes effect at the next start of the pipeline"
-        step = f"{record.topic}:{record.offset}"
-        now = int(self.shard.shard["now"][0])
-        work.alerts.append(self.publisher.alert(now, step, "warning", "configuration_changed", message, record.topic))
 
 
 class Publish:
@@ -196,18 +234,20 @@ class Publish:
 
     name = "publish"
 
-    def __init__(self, publisher: Publisher, key: str) -> None:
-        self.publisher = publisher
+    def __init__(self, desk: Desk, key: str) -> None:
+        self.desk = desk
         self.key = key
 
     def __call__(self, work: Work) -> tuple[str, Published]:
         records = work.records
-        decided = self.publisher.publish(work.ticks, work.signals, work.decisions, lambda row: _id_of(records[row]))
+        decided = self.desk.publisher.publish(
+            work.ticks, work.signals, work.decisions, lambda row: _id_of(records[row])
+        )
         events: list[Writable] = [*decided, *work.alerts, *work.dead]
         marker = work.received.marker
         if marker is None:
             return self.key, Published(events)
-        work.state[self.name] = self.publisher.to_bytes()
+        work.state[self.name] = self.desk.publisher.to_bytes()
         return self.key, Published(events, self._snapshot(work.state, marker))
 
     def _snapshot(self, state: dict[str, bytes], marker: Marker) -> Outgoing:
@@ -240,10 +280,10 @@ def build(
     flow = Dataflow("pipeline")
     received = op.input("inputs", flow, inputs)
     gated = op.map("gate", received, lambda item: gate(item[1]))
-    wanted = op.map("signals", gated, signals)
-    decided = op.map("account", wanted, account)
-    published = op.map("publish", decided, publish)
-    op.output("decisions", published, decisions)
+    # One step: a map works through all that has come before the next one begins, and a batch that changes the
+    # configuration must not change it for the batches before it.
+    decided = op.map("decide", gated, lambda work: publish(account(signals(work))))
+    op.output("decisions", decided, decisions)
     return flow
 
 
@@ -251,37 +291,10 @@ def build(
 
 
 @dataclass
-class Configuration:
-    """What a shard needs to know before its first tick; enabled things only, in a stable order."""
-
-    instruments: list[InstrumentConfig]
-    accounts: list[AccountConfig]
-    strategies: list[StrategyConfig]
-
-
-def configuration(events: Sequence[tuple[str, bytes | None, Any]], broker: str) -> Configuration:
-    """The newest configuration of each key: `(topic, key, payload or None for deleted)` in log order."""
-    newest: dict[tuple[str, bytes | None], Any] = {}
-    for topic, key, payload in events:
-        newest[topic, key] = payload
-    payloads = [payload for payload in newest.values() if payload is not None]
-    accounts = [p for p in payloads if isinstance(p, AccountConfig) and p.broker == broker and p.enabled]
-    names = {account.account for account in accounts}
-    strategies = [
-        msgspec.structs.replace(p, accounts=[a for a in p.accounts if a in names])
-        for p in payloads
-        if isinstance(p, StrategyConfig) and p.enabled and names & set(p.accounts)
-    ]
-    instruments = sorted((p for p in payloads if isinstance(p, InstrumentConfig)), key=lambda i: i.instrument_token)
-    return Configuration(
-        instruments, sorted(accounts, key=lambda a: a.account), sorted(strategies, key=lambda s: s.strategy)
-    )
-
-
-@dataclass
 class Parts:
     """The steps of one shard, made from its configuration."""
 
+    desk: Desk
     gate: Gate
     signals: Signals
     account: Account
@@ -294,53 +307,51 @@ class Parts:
     def index_of(self) -> dict[int, int]:
         return self.account.shard.index_of
 
-    def load(self, blob: bytes) -> None:
-        """Takes over a snapshot. Raises: `FatalError` where it belongs to another version or configuration."""
-        try:
-            snapshot = msgspec.msgpack.decode(blob)
-            if snapshot["version"] != SNAPSHOT_VERSION:
-                raise StateMismatch(f"version {snapshot['version']}, this code writes {SNAPSHOT_VERSION}")
-            state = snapshot["state"]
-            self.account.shard.load(state["account"])
-            self.gate.load(state["gate"])
-            self.signals.roster.load(state["signals"])
-            self.publish.publisher.load(state["publish"])
-        except (StateMismatch, StrategyError, KeyError, msgspec.DecodeError) as error:
-            raise FatalError(
-                f"the pipeline's snapshot does not fit this configuration: {error}",
-                remedy="start with the configuration it was written under, or with an empty log",
-            ) from error
-        self.positions = {(topic, partition): offset for topic, partition, offset in snapshot["positions"]}
-        self.session, self.following = snapshot["session"], snapshot["following"]
+    def load(self, state: dict[str, bytes]) -> None:
+        """Takes over what the steps had kept. Raises: `StateMismatch`, `StrategyError` where it is not theirs."""
+        self.desk.shard.load(state["account"])
+        self.gate.load(state["gate"])
+        self.desk.roster.load(state["signals"])
+        self.desk.publisher.load(state["publish"])
 
 
-def parts(configured: Configuration, broker: str, key: str) -> Parts:
+def parts(made_of: Configuration, broker: str, key: str) -> Parts:
     """The steps for this configuration. Raises: `ConfigError` naming what is wrong in it."""
-    if not configured.accounts:
-        raise ConfigError(f"no enabled {broker} account is configured", remedy="panda db seed, or add one")
-    faults = validate(configured.instruments, configured.accounts, configured.strategies)
-    if faults:  # the log may have had other writers than our store
-        raise ConfigError(f"configuration cannot run: {'; '.join(faults)}", remedy="correct it in the config store")
+    return steps(Desk(made_of, broker), key)
+
+
+def steps(desk: Desk, key: str) -> Parts:
+    return Parts(desk, Gate(len(desk.made_of.instruments)), Signals(desk), Account(desk), Publish(desk, key))
+
+
+def restored(blob: bytes, broker: str, key: str, instruments: list[InstrumentConfig] | None = None) -> Parts:
+    """The steps as a snapshot left them, under the configuration that was in force; with the instruments of today.
+
+    Raises: `FatalError` where the snapshot is of another version, or where an instrument that is held is no more.
+    """
     try:
-        shard = Shard(configured.instruments, configured.accounts, configured.strategies)
-        roster = Roster(configured.instruments, configured.strategies)
-    except ValueError as error:
-        raise ConfigError(f"configuration cannot run: {error}", remedy="correct it in the config store") from error
-    publisher = Publisher(shard, broker)
-    return Parts(
-        Gate(len(configured.instruments)),
-        Signals(roster, publisher),
-        Account(shard, broker, publisher),
-        Publish(publisher, key),
-    )
+        snapshot = msgspec.msgpack.decode(blob)
+        if snapshot["version"] != SNAPSHOT_VERSION:
+            raise StateMismatch(f"version {snapshot['version']}, this code writes {SNAPSHOT_VERSION}")
+        made = steps(from_bytes(snapshot["state"]["desk"], broker), key)
+        made.load(snapshot["state"])
+        if instruments is not None and instruments != made.desk.made_of.instruments:
+            gate = made.gate.with_instruments(made.index_of, [i.instrument_token for i in instruments])
+            made = steps(made.desk.with_instruments(instruments), key)
+            made.gate = gate
+    except (ValueError, KeyError, msgspec.DecodeError) as error:
+        raise FatalError(
+            f"the pipeline's snapshot cannot be restored: {error}",
+            remedy="start the version that wrote it, or with the instruments it holds, or with an empty log",
+        ) from error
+    made.positions = {(topic, partition): offset for topic, partition, offset in snapshot["positions"]}
+    made.session, made.following = snapshot["session"], snapshot["following"]
+    return made
 
 
 def input_topics(broker: str) -> list[str]:
     """What a pipeline reads; configuration it has read before."""
     return [MARKET_TICKS.name, MARKET_CLOCK.name, COMMANDS.of(broker).name, *CONFIG_TOPICS]
-
-
-CONFIG_TOPICS: Final = (CONFIG_INSTRUMENTS.name, CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
 
 
 def read_configuration(settings: Settings, broker: str, *, wait_s: float = 30.0) -> Configuration:
@@ -383,13 +394,16 @@ def live(
     With `until_end` it ends where the log ended at the start, holding nothing back.
     """
     key = f"{broker}-{shard}"
-    configured_until = end_offsets(settings.kafka, list(CONFIG_TOPICS))  # asked first: a change in between is told
-    made = parts(read_configuration(settings, broker), broker, key)
+    read_until = end_offsets(settings.kafka, list(CONFIG_TOPICS))  # asked first: a change in between is read again
     blob = newest_snapshot(settings, key)
-    if blob is not None:
-        made.load(blob)
+    today = read_configuration(settings, broker)
+    if blob is None:
+        made = parts(today, broker, key)
+        made.positions |= read_until
+    else:
+        made = restored(blob, broker, key, today.instruments)
+        made.positions |= {at: end for at, end in read_until.items() if at[0] == CONFIG_INSTRUMENTS.name}
         logger().info("pipeline.restored", session=made.session, sequence=made.following, positions=len(made.positions))
-    made.positions |= configured_until
     raw = KafkaSource(
         settings.kafka, input_topics(broker), group=f"pipeline-{key}", key=key, positions=lambda: made.positions, stop=stop,
         until_end=until_end, on_live=ready,

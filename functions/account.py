@@ -18,6 +18,7 @@ from functions.instruments import quote, rate_index
 from functions.kernel import borrow, entry, kernel
 from functions.orders import (
     ACKNOWLEDGE,
+    CANCELLED,
     EXPIRED,
     FAIL,
     FILL_ALL,
@@ -51,7 +52,7 @@ from functions.portfolio import (
     watermark,
 )  # fmt: skip
 from functions.risk import SECOND, check, is_exit, reference_price, write_refusal
-from functions.signals import DEFAULT_PRODUCT
+from functions.signals import DEFAULT_PRODUCT, EVERYBODY
 from functions.sizing import sized
 from functions.ticks import LEVELS
 
@@ -380,7 +381,9 @@ def on_signal(
     book = books[b]
     account.signals += 1
     subscription.signals += 1
-    quantity = sized(signal.quantity, subscription, equity(account), instrument.last, instrument.lot)
+    quantity = signal.quantity
+    if signal.follower == EVERYBODY:
+        quantity = sized(signal.quantity, subscription, equity(account), instrument.last, instrument.lot)
     mask = check(shard, account, limits[a], instrument, book, signal, quantity, shard.now)
     if mask != 0:
         account.rejected += 1
@@ -596,6 +599,8 @@ def step(
             signal.price = instruments[signal.instrument].last
             strategy = strategies[signal.strategy]
             for s in range(int(strategy.first), int(strategy.first) + int(strategy.count)):
+                if signal.follower != EVERYBODY and signal.follower != s + 1:
+                    continue
                 on_signal(
                     shard, accounts, limits, venues, subscriptions, strategies, instruments, books, book_index, orders,
                     signal, j, s, row, told, refusals, alerts,
@@ -604,6 +609,32 @@ def step(
     shard.row = 0
     shard.signal = 0
     return 0
+
+
+@entry
+def cancel(shards, accounts, subscriptions, instruments, books, orders, told, alerts, strategy):
+    """What still works of a strategy is cancelled; it is told with the next batch. Returns how many orders."""
+    shard = shards[0]
+    cancelled = 0
+    for i in range(instruments.shape[0]):
+        instrument = instruments[i]
+        slot = int(instrument.working)
+        previous = -1
+        while slot >= 0 and shard.orders_told < told.shape[0]:
+            order = orders[slot]
+            after = int(order.next)
+            subscription = subscriptions[order.subscription]
+            if subscription.strategy == strategy:
+                release(accounts[subscription.account], books[order.book], order)
+                touch(shard, accounts, subscription.account)
+                move(shard, alerts, order, FAIL)
+                tell_order(shard, told, order, TOLD_FAILED, CANCELLED, NOBODY, NOBODY)
+                free_slot(shard, orders, instrument, slot, after, previous)
+                cancelled += 1
+            else:
+                previous = slot
+            slot = after
+    return cancelled
 
 
 @entry

@@ -281,6 +281,7 @@ class StrategyConfig(Payload, frozen=True):
     sizing: Sizing = Sizing()
     enabled: bool = True
     zerodha_trading_enabled: bool = False
+    on_disable: Literal["hold", "flatten"] = "hold"  # what becomes of its positions when it is disabled or deleted
 
 
 class RiskLimits(Payload, frozen=True):

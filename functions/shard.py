@@ -214,6 +214,22 @@ class Shard:
     def arm(self, account: str, armed: bool = True) -> None:
         self.accounts["armed"][self._account(account)] = armed
 
+    # --- a strategy that ends ------------------------------------------------------------------------------------------
+
+    def cancel(self, strategy: str) -> int:
+        """Cancels what still works of a strategy; it is told with the next batch. Returns how many orders."""
+        shard, accounts, _, _, subscriptions, _, instruments, books, _, orders = self._state[:10]
+        told, _, _, _, alerts = self._out
+        number = self.strategy_names.index(strategy)
+        return fold.cancel(shard, accounts, subscriptions, instruments, books, orders, told, alerts, number)
+
+    def positions(self, strategy: str) -> list[tuple[int, int, int]]:
+        """(subscription, instrument, signed quantity) of what a strategy holds, in a stable order."""
+        books = self.books[: int(self.shard["booked"][0])]
+        mine = [n for n, (_, name) in enumerate(self.subscription_names) if name == strategy]
+        held = books[np.isin(books["subscription"], mine) & (books["position"] != 0)]
+        return sorted((int(b["subscription"]), int(b["instrument"]), int(b["position"])) for b in held)
+
     # --- state --------------------------------------------------------------------------------------------------------
 
     @property

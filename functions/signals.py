@@ -25,11 +25,14 @@ SIGNAL: Final = np.dtype(
         ("kind", "i4"),
         ("product", "i4"),  # of `functions.orders`; -1 = the strategy's configured product
         ("nth", "i4"),  # signal of this strategy at this row, from 0
+        ("follower", "i4"),  # 0 = every account that follows the strategy; n = the n-th subscription alone, and exactly
+        ("spare", "i4"),
     ],
     align=True,
 )
 NO_SIGNALS: Final[Rows] = np.empty(0, SIGNAL)
 DEFAULT_PRODUCT: Final = np.int64(-1)
+EVERYBODY: Final = np.int64(0)
 
 
 def merge(parts: Sequence[Rows]) -> Rows:

@@ -140,6 +140,7 @@ def loop(states, ticks, parameters, out, requests, progress):
             signal.kind = request.kind
             signal.product = request.product
             signal.nth = 0
+            signal.follower = 0
             count += 1
             progress[1] = count
     return count
@@ -378,7 +379,7 @@ class PlainStrategy:
 
     def _converted(self, row: int, instrument: int, answer: Any) -> list[tuple[int, ...]]:
         if type(answer) is int:
-            return [(row, abs(answer), 0, 0, 0, 0, instrument, 1 if answer > 0 else -1, 0, -1, 0)]
+            return [(row, abs(answer), 0, 0, 0, 0, instrument, 1 if answer > 0 else -1, 0, -1, 0, 0, 0)]
         answers = answer if isinstance(answer, list) else [answer]
         return [self._row(row, nth, instrument, each) for nth, each in enumerate(answers)]
 
@@ -399,7 +400,7 @@ class PlainStrategy:
         product = DEFAULT_PRODUCT if answer.product is None else PRODUCTS.index(answer.product)
         return (
             row, abs(answer.quantity), int(answer.limit * 1e6 + 0.5), int(answer.trigger * 1e6 + 0.5), 0, 0, instrument,
-            1 if answer.quantity > 0 else -1, KINDS.index(answer.kind), int(product), nth,
+            1 if answer.quantity > 0 else -1, KINDS.index(answer.kind), int(product), nth, 0, 0,
         )  # fmt: skip
 
 

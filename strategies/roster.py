@@ -41,9 +41,11 @@ class _Member:
         self.local = np.full(len(instruments) + 1, -1, np.int32)  # the other way round
         self.local[self.own] = np.arange(len(own))
         self.whole = own == list(range(len(instruments)))
-        self.strategy: Strategy = configure(config.implementation, config.parameters)
-        self.state: Any = self.strategy.start([instruments[i] for i in own])
         self.failures = 0
+        self.retired = not config.enabled
+        if not self.retired:
+            self.strategy: Strategy = configure(config.implementation, config.parameters)
+            self.state: Any = self.strategy.start([instruments[i] for i in own])
 
 
 def fingerprint_of(config: StrategyConfig) -> str:
@@ -52,7 +54,7 @@ def fingerprint_of(config: StrategyConfig) -> str:
 
 
 class Roster:
-    """The enabled strategies, sorted by name.
+    """The strategies, sorted by name; those that are not enabled have a number and get no ticks.
 
     Raises: `StrategyError` naming the strategy that cannot be loaded, configured or routed.
     """
@@ -176,6 +178,7 @@ class Roster:
         states = [
             (m.name, m.made_of, self._enabled[s], m.failures, pickle.dumps(m.state, protocol=5))
             for s, m in enumerate(self._members)
+            if not m.retired
         ]
         return msgspec.msgpack.encode(states)
 
@@ -188,7 +191,7 @@ class Roster:
         states = msgspec.msgpack.decode(blob, type=list[tuple[str, str, bool, int, bytes]])
         kept = {(name, made_of): (enabled, failures, state) for name, made_of, enabled, failures, state in states}
         for s, member in enumerate(self._members):
-            if (member.name, member.made_of) not in kept:
+            if member.retired or (member.name, member.made_of) not in kept:
                 continue
             enabled, failures, pickled = kept[member.name, member.made_of]
             state = pickle.loads(pickled)

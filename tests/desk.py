@@ -114,7 +114,7 @@ def signal_rows(ticks: Sequence[Tick]) -> np.ndarray:
                 (
                     n, s["quantity"], round(1e6 * s.get("limit", 0.0)), round(1e6 * s.get("trigger", 0.0)), 0,
                     s.get("strategy", 0), s.get("instrument", t.instrument), s["side"], KINDS.index(s.get("kind", "MARKET")),
-                    product, order,
+                    product, order, s.get("follower", 0), 0,
                 )
             )  # fmt: skip
     return np.array(rows, SIGNAL)

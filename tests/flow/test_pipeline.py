@@ -2,6 +2,7 @@
 
 from itertools import pairwise
 
+import msgspec
 import numpy as np
 import pytest
 from bytewax.testing import TestingSink, TestingSource, run_main
@@ -75,6 +76,7 @@ class Log:
     """Gives records their offsets and hands them out as the source does."""
 
     def __init__(self, index_of=None):
+        self.tokens = list(index_of or {1: 0})
         self.decoder = Decoder({1: 0} if index_of is None else index_of)
         self.ends = {}
 
@@ -84,7 +86,7 @@ class Log:
         return Record(topic, partition, offset, key, value)
 
     def ticks(self, *ticks: Tick):
-        events = tick_events(tick_rows(ticks), [1], clocks=False)
+        events = tick_events(tick_rows(ticks), self.tokens, clocks=False)
         broken: list[Broken] = []
         records = [self.record(e.topic, e.key, e.value) for e in events]
         rows, kept, _, _ = self.decoder.ticks(records, broken)
@@ -344,21 +346,6 @@ def test_an_event_of_another_kind_among_the_commands_is_dead_lettered_and_the_fl
     assert "signals.raw" in topics_of(batches)
 
 
-@pytest.mark.parametrize("deleted", [False, True], ids=["changed", "deleted"])
-def test_a_changed_configuration_is_told_and_waits_for_the_next_start(run, deleted):
-    log = Log()
-    event = envelope(account("a", "5"), id="x", time_ns=TEN, source="config", broker="shared")
-    record = log.record(CONFIG_ACCOUNTS.name, b"a", None if deleted else encode(event))
-
-    batches = run(desk(), [Received(events=[(record, None if deleted else event)])])
-
-    [(topic, alert)] = told(batches)
-    assert (topic, alert.data.code) == (SYSTEM_ALERTS.name, "configuration_changed")
-    assert alert.data.message == (
-        "config.accounts changed at offset 0: it takes effect at the next start of the pipeline"
-    )  # fmt: skip
-
-
 # --- snapshots --------------------------------------------------------------------------------------------------------
 
 
@@ -397,8 +384,7 @@ def test_the_state_gathered_at_a_marker_continues_in_another_process_to_the_byte
     whole = run(two_strategies(), batches_of(events, [cut], mark_at=0))
     blob = whole[0].snapshot.value
 
-    again = two_strategies()
-    again.load(blob)
+    again = pipeline.restored(blob, "paper", KEY)
     rest = run(again, batches_of(events, [cut])[1:])
 
     assert rest[0].events == whole[1].events
@@ -423,23 +409,22 @@ def test_a_marker_alone_snapshots_what_was_decided_before_it(run):
     apart = run(two_strategies(), alone)
     along = run(two_strategies(), batches_of(events, [], mark_at=0))
 
-    a, b = two_strategies(), two_strategies()
-    a.load(apart[-1].snapshot.value)
-    b.load(along[-1].snapshot.value)
+    a, b = (pipeline.restored(batches[-1].snapshot.value, "paper", KEY) for batches in (apart, along))
     assert a.account.shard.snapshot().keys() == b.account.shard.snapshot().keys()
     for name, array in a.account.shard.snapshot().items():
         assert array.tobytes() == b.account.shard.snapshot()[name].tobytes(), name
 
 
-def test_a_snapshot_of_another_configuration_is_refused_as_unsafe():
+def test_a_snapshot_of_another_version_or_none_at_all_is_refused_as_unsafe():
     [published] = loop(two_strategies(), [Received(marker=Marker({}, -1, 0))])
+    newer = msgspec.msgpack.decode(published.snapshot.value) | {"version": 99}
 
-    with pytest.raises(FatalError, match="does not fit this configuration: snapshot has tokens") as refused:
-        desk().load(published.snapshot.value)
+    with pytest.raises(FatalError, match="version 99, this code writes 2") as refused:
+        pipeline.restored(msgspec.msgpack.encode(newer), "paper", KEY)
 
     assert refused.value.exit_code == 4
-    with pytest.raises(FatalError, match="does not fit this configuration"):
-        desk().load(b"no snapshot")
+    with pytest.raises(FatalError, match="cannot be restored"):
+        pipeline.restored(b"no snapshot", "paper", KEY)
 
 
 def test_a_gates_memory_of_fewer_instruments_is_refused():

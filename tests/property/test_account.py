@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from functions.events import PaperVenue
+from functions.handover import hand_over
 from functions.publication import Publisher
 from functions.shard import Shard
 from functions.ticks import CLOCK, TICK
@@ -45,8 +46,8 @@ def history():
 TICKS, SIGNALS = history()
 
 
-def fold(cuts: list[int], *, restart: bool = False) -> tuple[bytes, bytes]:
-    """(all events in order, the final state) for these cuts; `restart` goes through a blob at every cut."""
+def fold(cuts: list[int], *, restart: bool = False, handover: bool = False) -> tuple[bytes, bytes]:
+    """(all events in order, the final state) for these cuts; `restart` goes through a blob, `handover` to another shard."""
     shard = make_shard()
     publisher = Publisher(shard, "paper")
     events = hashlib.sha256()
@@ -58,9 +59,12 @@ def fold(cuts: list[int], *, restart: bool = False) -> tuple[bytes, bytes]:
             TICKS[first:last], mine, decided, lambda row, first=first: tick_name(first + row)
         ):
             events.update(repr(event).encode())
-        if restart:
+        if restart or handover:
             again = make_shard()
-            again.load(shard.to_bytes())
+            if restart:
+                again.load(shard.to_bytes())
+            else:
+                hand_over(shard, again)
             names = Publisher(again, "paper")
             names.load(publisher.to_bytes())
             shard, publisher = again, names
@@ -86,6 +90,14 @@ def test_any_split_into_batches_gives_the_same_events_and_state(cuts, restart):
 
 def test_one_tick_at_a_time_gives_the_same_events_and_state():
     assert fold(list(range(1, COUNT))) == WHOLE
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.sets(st.integers(1, COUNT - 1), max_size=12))
+def test_a_handover_to_a_shard_of_the_same_configuration_shows_in_no_event(cuts):
+    events, _ = fold(sorted(cuts), handover=True)
+
+    assert events == WHOLE[0]
 
 
 def test_clocks_between_the_ticks_change_no_event():

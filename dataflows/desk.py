@@ -1,0 +1,303 @@
+"""The desk: the shard of one worker with its strategies, as configured now.
+
+A change of configuration takes effect before the ticks of the batch that brought it: the log says when, so a replay
+changes at the same place. One that cannot run is refused with its reason, and what was configured before goes on. Accounts
+and strategies change while the flow runs; instruments at its next start, as rows that are under way count them.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final, NamedTuple
+
+import msgspec
+import numpy as np
+
+from connectors.errors import ConfigError
+from functions.configuration import validate
+from functions.events import AccountConfig, InstrumentConfig, Payload, StrategyConfig
+from functions.handover import hand_over, obstacles
+from functions.publication import Publisher
+from functions.shard import Shard
+from functions.signals import DEFAULT_PRODUCT, NO_SIGNALS, SIGNAL, merge
+from functions.ticks import Rows
+from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES
+from strategies.roster import Failure, Roster
+
+Known = dict[tuple[str, bytes], Payload]
+CONFIG_TOPICS: Final = (CONFIG_INSTRUMENTS.name, CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
+PAYLOADS_OF: Final[dict[str, type[Payload]]] = {
+    CONFIG_INSTRUMENTS.name: InstrumentConfig,
+    CONFIG_ACCOUNTS.name: AccountConfig,
+    CONFIG_STRATEGIES.name: StrategyConfig,
+}
+
+
+class Refused(ValueError):
+    """A change that cannot run, in words."""
+
+
+class Closing(NamedTuple):
+    """A position that a strategy leaves behind, to be closed at the next tick of its instrument."""
+
+    subscription: int
+    instrument: int
+    quantity: int  # signed, as held
+
+
+@dataclass
+class Configuration:
+    """What a shard needs to know before its first tick, in a stable order.
+
+    `strategies` that are not enabled have ended and still hold something. `known` is every record as it lies on the log.
+    """
+
+    instruments: list[InstrumentConfig]
+    accounts: list[AccountConfig]
+    strategies: list[StrategyConfig]
+    known: Known = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        if not self.known:
+            self.known = {
+                **{(CONFIG_INSTRUMENTS.name, str(i.instrument_token).encode()): i for i in self.instruments},
+                **{(CONFIG_ACCOUNTS.name, a.account.encode()): a for a in self.accounts},
+                **{(CONFIG_STRATEGIES.name, s.strategy.encode()): s for s in self.strategies},
+            }
+
+
+def configuration(events: Sequence[tuple[str, bytes | None, Any]], broker: str) -> Configuration:
+    """The newest configuration of each key: `(topic, key, payload or None for deleted)` in log order."""
+    newest: dict[tuple[str, bytes], Any] = {}
+    for topic, key, payload in events:
+        newest[topic, key or b""] = payload
+    return configured({at: payload for at, payload in newest.items() if payload is not None}, broker)
+
+
+def configured(known: Known, broker: str) -> Configuration:
+    """What of all that is known is enabled, for one broker."""
+    payloads = list(known.values())
+    accounts = [p for p in payloads if isinstance(p, AccountConfig) and p.broker == broker and p.enabled]
+    names = {account.account for account in accounts}
+    strategies = [
+        msgspec.structs.replace(p, accounts=[a for a in p.accounts if a in names])
+        for p in payloads
+        if isinstance(p, StrategyConfig) and p.enabled and names & set(p.accounts)
+    ]
+    instruments = sorted((p for p in payloads if isinstance(p, InstrumentConfig)), key=lambda i: i.instrument_token)
+    return Configuration(
+        instruments, sorted(accounts, key=lambda a: a.account), sorted(strategies, key=lambda s: s.strategy), known
+    )
+
+
+class Desk:
+    """One worker's shard, roster and publisher. Raises: `ConfigError` naming what is wrong in the configuration."""
+
+    def __init__(self, made_of: Configuration, broker: str) -> None:
+        if not made_of.accounts:
+            raise ConfigError(f"no enabled {broker} account is configured", remedy="panda db seed, or add one")
+        faults = _faults(made_of)
+        if faults:  # the log may have had other writers than our store
+            raise ConfigError(f"configuration cannot run: {'; '.join(faults)}", remedy="correct it in the config store")
+        self.broker = broker
+        self.made_of = made_of
+        try:
+            self.shard, self.roster = _parts(made_of)
+        except ValueError as error:
+            raise ConfigError(f"configuration cannot run: {error}", remedy="correct it in the config store") from error
+        self.publisher = Publisher(self.shard, broker)
+        self.closing: list[Closing] = []
+
+    # --- changes ------------------------------------------------------------------------------------------------------
+
+    def change(self, topic: str, key: bytes, payload: Payload | None) -> str:
+        """Takes one configuration record in; returns what changed, in words ("" = nothing that concerns this desk).
+
+        Raises: `Refused` with the reason; then everything is as before.
+        """
+        if topic == CONFIG_INSTRUMENTS.name:
+            return "instruments change at the next start of the pipeline"
+        known = {at: value for at, value in self.made_of.known.items() if at != (topic, key)}
+        if payload is not None:
+            known[topic, key] = payload
+        before = self.made_of.known.get((topic, key))
+        wanted = configured(known, self.broker)
+        wanted.instruments = self.made_of.instruments
+        wanted.strategies = sorted([*wanted.strategies, *self._ended(wanted)], key=lambda s: s.strategy)
+        if (wanted.accounts, wanted.strategies) == (self.made_of.accounts, self.made_of.strategies):
+            self.made_of = wanted
+            return ""
+        self._become(wanted)
+        return differences(before, payload)
+
+    def _ended(self, wanted: Configuration) -> list[StrategyConfig]:
+        """Strategies of now that are wanted no more and have traded: their books stay, they get no ticks."""
+        kept = {s.strategy for s in wanted.strategies}
+        names = {a.account for a in wanted.accounts}
+        ended: list[StrategyConfig] = []
+        for config in self.shard.strategy_configs:
+            traded = any(
+                row["fills"] or row["orders"]
+                for row, (_, strategy) in zip(self.shard.subscriptions, self.shard.subscription_names, strict=False)
+                if strategy == config.strategy
+            )
+            if config.strategy not in kept and traded:
+                accounts = [a for a in config.accounts if a in names]
+                newest = wanted.known.get((CONFIG_STRATEGIES.name, config.strategy.encode()))
+                policy = newest.on_disable if isinstance(newest, StrategyConfig) else config.on_disable
+                ended.append(msgspec.structs.replace(config, enabled=False, accounts=accounts, on_disable=policy))
+        return ended
+
+    def _become(self, wanted: Configuration) -> None:
+        """The same state under another configuration; strategies whose own configuration is the same keep theirs."""
+        faults = _faults(wanted) if wanted.accounts else ["no account would be left"]
+        if faults:
+            raise Refused("; ".join(faults))
+        try:
+            shard, roster = _parts(wanted)
+            ending = self._ending(wanted)
+            roster.load(self.roster.to_bytes())
+        except ValueError as error:
+            raise Refused(str(error)) from error
+        faults = obstacles(self.shard, shard)
+        if faults:
+            raise Refused("; ".join(faults))
+        closing = [(self.shard.subscription_names[c.subscription], c.instrument, c.quantity) for c in self.closing]
+        for strategy in ending:
+            self.shard.cancel(strategy)
+            names = self.shard.subscription_names
+            closing += [(names[s], instrument, quantity) for s, instrument, quantity in self.shard.positions(strategy)]
+        hand_over(self.shard, shard)
+        publisher = Publisher(shard, self.broker)
+        publisher.load(self.publisher.to_bytes())
+        places = {names: n for n, names in enumerate(shard.subscription_names)}
+        started = {s.strategy for s in wanted.strategies if s.enabled}
+        self.closing = [
+            Closing(places[names], instrument, quantity)
+            for names, instrument, quantity in closing
+            if names[1] not in started  # enabled again before it was closed: it is the strategy's again
+        ]
+        self.made_of, self.shard, self.roster, self.publisher = wanted, shard, roster, publisher
+
+    def with_instruments(self, instruments: list[InstrumentConfig]) -> "Desk":
+        """The same desk with other instruments. Raises: `ValueError` where one that is held or worked is missing."""
+        now = self.made_of
+        desk = Desk(Configuration(instruments, now.accounts, now.strategies, now.known), self.broker)
+        hand_over(self.shard, desk.shard)
+        desk.roster.load(self.roster.to_bytes())
+        desk.publisher.load(self.publisher.to_bytes())
+        tokens = self.shard.tokens
+        desk.closing = [c._replace(instrument=desk.shard.index_of[tokens[c.instrument]]) for c in self.closing]
+        return desk
+
+    def _ending(self, wanted: Configuration) -> list[str]:
+        """Strategies that end with this change and whose policy is to be flat."""
+        running = {s.strategy for s in self.made_of.strategies if s.enabled}
+        return [
+            s.strategy
+            for s in wanted.strategies
+            if not s.enabled and s.strategy in running and s.on_disable == "flatten"
+        ]
+
+    # --- ticks --------------------------------------------------------------------------------------------------------
+
+    def on_batch(self, ticks: Rows) -> tuple[Rows, list[Failure]]:
+        """What the strategies want, and the closing orders that fall due: SIGNAL rows in total order."""
+        signals, failures = self.roster.on_batch(ticks)
+        if self.closing and len(ticks):
+            due = self._due(ticks)
+            if len(due):
+                signals = merge([signals, due])
+        return signals, failures
+
+    def _due(self, ticks: Rows) -> Rows:
+        """A market order for each position that is to be closed, at the first tick of its instrument."""
+        rows: list[tuple[int, ...]] = []
+        waiting: list[Closing] = []
+        count: dict[tuple[int, int], int] = {}
+        for closing in self.closing:
+            at = np.flatnonzero(ticks["instrument"] == closing.instrument)
+            if not len(at):
+                waiting.append(closing)
+                continue
+            strategy = int(self.shard.subscriptions["strategy"][closing.subscription])
+            nth = count[int(at[0]), strategy] = count.get((int(at[0]), strategy), -1) + 1
+            side = -1 if closing.quantity > 0 else 1
+            rows.append(
+                (int(at[0]), abs(closing.quantity), 0, 0, 0, strategy, closing.instrument, side, 0, int(DEFAULT_PRODUCT),
+                 nth, closing.subscription + 1, 0)
+            )  # fmt: skip
+        self.closing = waiting
+        return merge([np.array(sorted(rows), SIGNAL)]) if rows else NO_SIGNALS
+
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    def to_bytes(self) -> bytes:
+        """The configuration in force and what is to be closed; the state of the parts is their own."""
+        known = [
+            (topic, key, msgspec.json.encode(p)) for (topic, key), p in self.made_of.known.items() if topic in _CHANGING
+        ]
+        return msgspec.msgpack.encode(
+            {
+                "instruments": msgspec.json.encode(self.made_of.instruments),
+                "accounts": msgspec.json.encode(self.made_of.accounts),
+                "strategies": msgspec.json.encode(self.made_of.strategies),
+                "known": known,
+                "closing": [tuple(closing) for closing in self.closing],
+            }
+        )
+
+
+_CHANGING: Final = (CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
+
+
+def from_bytes(blob: bytes, broker: str) -> Desk:
+    """A desk as `to_bytes` describes it, its state still empty."""
+    kept = msgspec.msgpack.decode(blob)
+    known: Known = {
+        (topic, bytes(key)): msgspec.json.decode(payload, type=PAYLOADS_OF[topic])
+        for topic, key, payload in kept["known"]
+    }
+    desk = Desk(
+        Configuration(
+            msgspec.json.decode(kept["instruments"], type=list[InstrumentConfig]),
+            msgspec.json.decode(kept["accounts"], type=list[AccountConfig]),
+            msgspec.json.decode(kept["strategies"], type=list[StrategyConfig]),
+            known,
+        ),
+        broker,
+    )
+    desk.closing = [Closing(*closing) for closing in kept["closing"]]
+    return desk
+
+
+def _faults(made_of: Configuration) -> list[str]:
+    enabled = [s for s in made_of.strategies if s.enabled]
+    return validate(made_of.instruments, made_of.accounts, enabled)
+
+
+def _parts(made_of: Configuration) -> tuple[Shard, Roster]:
+    """Raises: `ValueError` (`StrategyError`) naming what cannot be loaded or configured."""
+    return Shard(made_of.instruments, made_of.accounts, made_of.strategies), Roster(
+        made_of.instruments, made_of.strategies
+    )
+
+
+def differences(before: Payload | None, after: Payload | None) -> str:
+    """What changed, field by field.
+
+    >>> one = StrategyConfig("m", "momentum", {"window": 20}, [1], ["a"])
+    >>> differences(one, msgspec.structs.replace(one, parameters={"window": 50}))
+    "parameters {'window': 20} → {'window': 50}"
+    >>> differences(None, one), differences(one, None)
+    ('new', 'deleted')
+    """
+    if before is None or after is None:
+        return "new" if before is None else "deleted"
+    old, new = _fields(before), _fields(after)
+    return (
+        ", ".join(f"{name} {old[name]!r} → {new[name]!r}" for name in new if old.get(name) != new[name]) or "no change"
+    )
+
+
+def _fields(payload: Payload) -> Mapping[str, Any]:
+    return msgspec.structs.asdict(payload)
