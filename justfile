@@ -52,6 +52,10 @@ down: _environment
     @if docker compose version > /dev/null 2>&1 && docker info > /dev/null 2>&1 && test -e .services/compose.env; then \
         docker compose --env-file .services/compose.env down; fi
 
+# schema, topics, users, rights and connectors as declared; a second time changes nothing
+deploy *arguments: _environment
+    @.venv/bin/panda deploy apply {{arguments}}
+
 # figures of the closing notes; NAME is a file in benchmarks/
 bench name="engine" *arguments:
     {{python}} -m benchmarks.{{name}} {{arguments}}
