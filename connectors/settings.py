@@ -262,7 +262,8 @@ def _is_secret(field: FieldInfo) -> bool:
 
 
 # What a supervisor tells one process about itself, not what a user sets: read where it is used.
-OF_THE_SUPERVISOR: Final = frozenset({"PANDA_READY_FILE"})
+ENV_FILE: Final = "PANDA_ENV_FILE"  # another file than .env
+OF_THE_SUPERVISOR: Final = frozenset({"PANDA_READY_FILE", ENV_FILE})
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
@@ -323,12 +324,15 @@ def _refusal(error: ValidationError) -> ConfigError:
     )
 
 
-def load(env_file: Path = Path(".env")) -> Settings:
+def load(env_file: Path | None = None) -> Settings:
     """The settings of this process, from the environment and, beneath it, an env file where there is one.
+
+    The file is the one given, else the one that PANDA_ENV_FILE names, else `.env`.
 
     Raises: `ConfigError` for an unknown name, an unreadable file or a wrong value, naming the environment variable and
     the value (never the value of a secret).
     """
+    env_file = env_file or Path(os.environ.get(ENV_FILE, ".env"))
     _refuse_unknown(_read_file(env_file), str(env_file))
     _refuse_unknown(os.environ, "the environment")
     try:

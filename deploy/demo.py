@@ -131,6 +131,9 @@ def _start_services(run: Run) -> None:
         "PANDA_DATA_DIR": str(run.directory),
         "PANDA_KAFKA__BOOTSTRAP": run.kafka.bootstrap,
         "PANDA_KAFKA__EMBEDDED": "true",
+        "PANDA_KAFKA__SECURITY_PROTOCOL": "PLAINTEXT",  # whatever `.env` says of another broker
+        "PANDA_KAFKA__USERNAME": "",
+        "PANDA_KAFKA__PASSWORD": "",
         "PANDA_REDIS__URL": run.redis.url,
         "PANDA_DATABASE__URL": f"sqlite:///{run.directory / 'config.sqlite'}",
         "PANDA_LAKE__PATH": str(run.directory / "lake"),

@@ -6,7 +6,7 @@ import pytest
 from pydantic import ValidationError
 
 from connectors.errors import ConfigError
-from connectors.settings import FIELDS, Settings, env_example, load, settings_page
+from connectors.settings import ENV_FILE, FIELDS, Settings, env_example, load, settings_page
 
 PROJECT = Path(__file__).resolve().parents[2]
 
@@ -15,7 +15,7 @@ PROJECT = Path(__file__).resolve().parents[2]
 def desk(monkeypatch, tmp_path):
     """An empty directory and no settings in the environment."""
     monkeypatch.chdir(tmp_path)
-    for name in FIELDS:
+    for name in (*FIELDS, ENV_FILE):
         monkeypatch.delenv(name, raising=False)
     return monkeypatch
 
