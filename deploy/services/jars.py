@@ -1,5 +1,6 @@
 """Kafka's jars: one run of Maven from Maven Central, done again only when the list of jars changes."""
 
+import fcntl
 import hashlib
 import shutil
 import subprocess
@@ -32,9 +33,18 @@ def fetch(folder: Path) -> bool:
     if have_jars(folder):
         return False
     java()
-    part = folder.with_name(folder.name + ".part").resolve()
+    folder.parent.mkdir(parents=True, exist_ok=True)
+    with folder.with_name(folder.name + ".lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)  # several roots may share the jars
+        if have_jars(folder):
+            return False
+        _download(folder, folder.with_name(folder.name + ".part").resolve())
+    return True
+
+
+def _download(folder: Path, part: Path) -> None:
     shutil.rmtree(part, ignore_errors=True)
-    part.mkdir(parents=True)
+    part.mkdir()
     command = [maven(), "-q", "-B", "-ntp", "-f", str(POM), f"-Ddist={part}", "package"]
     done = subprocess.run(command, capture_output=True, text=True, check=False, cwd=part)
     if done.returncode != 0:
@@ -47,4 +57,3 @@ def fetch(folder: Path) -> bool:
     if folder.exists():
         shutil.rmtree(folder)
     part.rename(folder)
-    return True

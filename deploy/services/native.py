@@ -8,6 +8,7 @@ import json
 import shutil
 import time
 from collections.abc import Iterable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass
 from functools import cached_property
@@ -77,13 +78,13 @@ class Native:
         with self._alone():
             idle = [service for service in wanted if self._processes.find(service.name) is None]
             self._refuse_impossible(idle)
-            started = []
+            self._start_together([service for service in idle if not service.needs])
             for service in idle:
-                self._await(service.needs)
-                self._start(service)
-                started.append(service.name)
+                if service.needs:
+                    self._await(service.needs)
+                    self._start(service)
             self._await([service.name for service in wanted])
-            return started
+            return [service.name for service in idle]
 
     def down(self, names: Iterable[str] = ()) -> list[str]:
         """Stops what runs, and first what needs it; returns what was stopped. Their data stays."""
@@ -132,6 +133,12 @@ class Native:
                 refuse_taken_port(service.name, port)
         if any(service.name in ("kafka", "connect") for service in idle):
             fetch(self.places.jars)
+
+    def _start_together(self, services: list[Service]) -> None:
+        """Data folders are made side by side; the first failure is raised when all have ended."""
+        with ThreadPoolExecutor() as pool:
+            for done in [pool.submit(self._start, service) for service in services]:
+                done.result()
 
     def _start(self, service: Service) -> None:
         self._processes.start(service.name, service.prepare(self.site))

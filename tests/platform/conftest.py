@@ -1,5 +1,6 @@
 """The real platform for tests: Kafka with SCRAM, Connect, Postgres and Redis, started once, gone at the end."""
 
+import os
 import random
 import shutil
 import tempfile
@@ -7,6 +8,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
+import psutil
 import pytest
 from pydantic import SecretStr
 
@@ -84,10 +86,20 @@ def free_ports() -> Ports:
     return Ports(*free)
 
 
+def sweep() -> None:
+    """Stops what test runs have left that were killed: their folder names their process, which is gone."""
+    for root in Path(tempfile.gettempdir()).glob("panda-platform-*-*"):
+        owner = root.name.split("-")[2]
+        if owner.isdecimal() and not psutil.pid_exists(int(owner)):
+            Native(root).down()
+            shutil.rmtree(root)
+
+
 @pytest.fixture(scope="session")
 def platform() -> Iterator[Platform]:
     """All services, with data of their own, in a folder that Postgres's user can pass."""
-    root = Path(tempfile.mkdtemp(prefix="panda-platform-"))
+    sweep()
+    root = Path(tempfile.mkdtemp(prefix=f"panda-platform-{os.getpid()}-"))
     native = Native(root, free_ports(), jars=PROJECT / ".services" / "kafka")
     try:
         native.up()

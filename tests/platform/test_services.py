@@ -1,12 +1,23 @@
 """The native services, for real."""
 
+import json
+import os
+import socket
 import subprocess
+import sys
+import time
+from pathlib import Path
 
+import psutil
 import psycopg
 import pytest
 import redis
 
-from tests.platform.conftest import Platform
+from connectors.errors import DependencyError
+from deploy.services.native import Native
+from deploy.services.places import PROJECT
+from deploy.services.processes import port_is_free
+from tests.platform.conftest import Platform, free_ports
 
 pytestmark = pytest.mark.platform
 
@@ -55,6 +66,87 @@ def test_the_api_reads_redis_and_cannot_write_it(platform: Platform) -> None:
             api.set("paper:probe", "2")
         with pytest.raises(redis.exceptions.NoPermissionError):
             cache.set("elsewhere", "1")
+
+
+def test_services_that_were_killed_come_back_with_their_data(platform: Platform) -> None:
+    with redis.Redis.from_url(platform.redis_url_of("default")) as client:
+        client.set("paper:kept", "yes")
+        client.execute_command("CONFIG", "SET", "appendfsync", "always")
+        client.set("paper:kept", "indeed")
+    with psycopg.connect(_plain(platform.postgres_url), autocommit=True) as connection:
+        connection.execute("create table kept (n int)")
+    for row in platform.native.status(["postgres", "redis"]):
+        psutil.Process(row.pid).kill()
+    wait_until_down(platform, ["postgres", "redis"])
+
+    assert platform.native.up() == ["postgres", "redis"]
+    with redis.Redis.from_url(platform.redis_url) as client:
+        assert client.get("paper:kept") == b"indeed"
+    with psycopg.connect(_plain(platform.postgres_url), autocommit=True) as connection:
+        connection.execute("drop table kept")
+
+
+def test_stopping_kafka_stops_connect_first_and_starting_connect_starts_kafka(platform: Platform) -> None:
+    assert platform.native.down(["kafka"]) == ["connect", "kafka"]
+    assert [row.state for row in platform.native.status()] == ["down", "up", "up", "down"]
+    assert platform.native.up(["connect"]) == ["kafka", "connect"]
+
+
+def test_a_service_that_ends_at_its_start_is_told_with_its_last_lines_and_starts_once_it_can(tmp_path: Path) -> None:
+    native = Native(tmp_path, free_ports())
+    spoilt = tmp_path / "data" / "redis" / "appendonly.aof"
+    spoilt.parent.mkdir(parents=True)
+    spoilt.write_text("no such thing")
+    native.places.credentials.write_text("DEPLOY_SECRET=0\n")
+    native.places.credentials.chmod(0o600)
+
+    with pytest.raises(DependencyError, match=r"redis has ended; its last lines:\n(.*\n)*.*append only file"):
+        native.up(["redis"])
+
+    spoilt.unlink()
+    assert native.up(["redis"]) == ["redis"]
+    assert native.down() == ["redis"]
+
+
+def test_a_port_of_another_process_is_refused_and_nothing_is_started(tmp_path: Path) -> None:
+    ports = free_ports()
+    native = Native(tmp_path, ports)
+    with socket.create_server(("127.0.0.1", ports.redis)), pytest.raises(DependencyError, match="taken by process"):
+        native.up(["redis"])
+    assert native.status(["redis"])[0].state == "down"
+
+
+def test_the_commands_start_write_settings_tell_and_stop(tmp_path: Path) -> None:
+    first = free_ports().kafka
+    while not all(port_is_free(first + offset) for offset in range(5)):
+        first = free_ports().kafka
+
+    started = panda(tmp_path, "up", "redis", "--first-port", str(first), "--json")
+    assert started.returncode == 0, started.stderr
+    line = json.loads(started.stdout.splitlines()[-1])
+    assert (line["started"], line["env_written"], line["env_differs"]) == (["redis"], True, [])
+    assert f"PANDA_KAFKA__BOOTSTRAP=127.0.0.1:{first}\n" in (tmp_path / ".env").read_text()
+    again = panda(tmp_path, "up", "redis")
+    assert again.stdout == "all of them were up\n"
+    told = json.loads(panda(tmp_path, "status", "redis", "--json").stdout)
+    assert [(row["state"], row["port"]) for row in told["services"]] == [("up", first + 4)]
+    assert panda(tmp_path, "down").stdout == "stopped redis\n"
+    after = panda(tmp_path, "status", "redis")
+    assert after.returncode == 3
+    assert after.stdout.startswith("redis     down")
+
+
+def panda(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
+    command = [sys.executable, "-m", "cli", "services", *arguments]
+    environment = os.environ | {"PYTHONPATH": str(PROJECT)}
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60)
+
+
+def wait_until_down(platform: Platform, names: list[str]) -> None:
+    deadline = time.monotonic() + 10
+    while any(row.state != "down" for row in platform.native.status(names)):
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
 
 
 def _plain(url: str) -> str:

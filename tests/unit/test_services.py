@@ -237,3 +237,20 @@ def test_another_env_file_can_be_named_and_tests_name_an_empty_one(tmp_path, mon
     (tmp_path / "other.env").write_text("PANDA_CONNECT__URL=http://there:1\n")
     monkeypatch.setenv("PANDA_ENV_FILE", str(tmp_path / "other.env"))
     assert load().connect.url == "http://there:1"
+
+
+def test_a_failed_fetch_tells_mavens_last_words_and_leaves_no_half_of_the_jars(tmp_path, monkeypatch):
+    from deploy.services.jars import fetch
+
+    program(tmp_path, "java", 'openjdk version "17.0.15"')
+    program(tmp_path, "mvn", "never asked")
+    (tmp_path / "mvn").write_text("#!/bin/sh\necho Could not transfer artifact\nexit 1\n")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setenv("PATH", f"{tmp_path}:/bin")
+    java.cache_clear()
+    try:
+        with pytest.raises(DependencyError, match=r"exit code 1\):\n  \| Could not transfer artifact"):
+            fetch(tmp_path / "kafka")
+    finally:
+        java.cache_clear()
+    assert not (tmp_path / "kafka").exists()
