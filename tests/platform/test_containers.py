@@ -10,6 +10,7 @@ from pathlib import Path
 
 import psycopg
 import pytest
+import redis
 from confluent_kafka import KafkaException
 
 from connectors.kafka.access import Grant, found_grants
@@ -19,6 +20,7 @@ from deploy.services.connect import worker_rights
 from deploy.services.places import PROJECT
 from deploy.services.postgres import Postgres, binaries
 from deploy.services.processes import Processes
+from deploy.services.redis import executable
 from deploy.services.service import Site
 from tests.platform.conftest import Platform, free_ports
 
@@ -130,3 +132,38 @@ def test_postgres_in_a_container_has_the_roles_and_rights_of_the_native_one(plat
     finally:
         processes.stop("postgres", service.stop_signal, service.stop_s)
         shutil.rmtree(root)
+
+
+def test_redis_in_a_container_has_the_users_of_the_native_one(platform: Platform, tmp_path: Path) -> None:
+    port = free_ports().redis
+    password = {name: secret.get_secret_value() for name, secret in platform.native.site.credentials.items()}
+    environment = os.environ | password | {
+        "PATH": f"{Path(executable()).parent}:{os.environ['PATH']}", "TMPDIR": str(tmp_path),
+        "PANDA_REDIS_USERS": str(PROJECT / "deploy" / "redis" / "users.acl"), "PANDA_REDIS_PORT": str(port),
+        "PANDA_REDIS_DATA": str(tmp_path),
+    }  # fmt: skip
+    script = ["sh", str(PROJECT / "deploy" / "redis" / "container.sh")]
+    with (tmp_path / "output").open("wb") as output:
+        process = subprocess.Popen(script, env=environment, stdout=output, stderr=output)
+    try:
+        with redis.Redis(port=port, username="api", password=password["REDIS_API_PASSWORD"]) as api:
+            wait_until(lambda: pings(api) or process.poll() is not None)
+            assert api.get("paper:probe") is None
+            with pytest.raises(redis.exceptions.NoPermissionError):
+                api.set("paper:probe", "1")
+        with (
+            redis.Redis.from_url(platform.redis_url_of("default")) as native,
+            redis.Redis(port=port, password=password["REDIS_ADMIN_PASSWORD"]) as contained,
+        ):
+            ours, theirs = ([sorted(line.split()) for line in each.acl_list()] for each in (native, contained))
+            assert theirs == ours
+    finally:
+        process.terminate()
+        process.wait(10)
+
+
+def pings(client: "redis.Redis") -> bool:
+    try:
+        return bool(client.ping())
+    except redis.exceptions.ConnectionError:
+        return False
