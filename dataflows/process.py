@@ -16,6 +16,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from connectors.errors import FatalError, PipelineError
+from connectors.kafka.source import mirror_ended
 
 READY_FILE: Final = "PANDA_READY_FILE"  # the supervisor names a file that a live flow creates
 _stopping = False
@@ -47,7 +48,7 @@ def ready() -> None:
 
 
 def run(flow: Dataflow, *, epoch_s: float = 0.25) -> None:
-    """Runs a flow to its end; sinks are flushed once an epoch.
+    """Runs a flow to its end; sinks are flushed once an epoch, and a clean end leaves no lag of what was read.
 
     Raises: the `PipelineError` that ended it; anything else becomes a `FatalError`, as the state is then in doubt.
     """
@@ -57,6 +58,7 @@ def run(flow: Dataflow, *, epoch_s: float = 0.25) -> None:
     gc.set_threshold(100_000, 20, 50)  # batches make many short-lived tuples and no cycles
     try:
         cli_main(flow, epoch_interval=timedelta(seconds=epoch_s))
+        mirror_ended()
     except PipelineError:
         raise
     except Exception as error:

@@ -2,7 +2,8 @@
 
 The source assigns partitions itself and starts where it is told; there is no group to rebalance. It never jumps over
 records that retention has eaten. A broker that is gone is waited for. What a flow has read and its sinks have written
-is mirrored to a consumer group, so that tools for Kafka can show its lag; nothing here reads that mirror back.
+is mirrored to a consumer group, so that tools for Kafka can show its lag; nothing here reads that mirror back. While a
+flow runs, the mirror is an epoch behind; `mirror_ended` brings it up to the end after a flow has ended well.
 """
 
 import time
@@ -25,6 +26,7 @@ Positions = dict[tuple[str, int], int]  # (topic, partition) -> offset of the ne
 POLL_S: Final = 0.01  # a flow has other work: epochs to close, a stop to notice
 PROBE_S: Final = 0.5
 SILENT_READ_S: Final = 30.0
+LAST_MIRROR_S: Final = 5.0  # longer than this a stop does not wait for the group to know
 _Received = Any  # a message that came from the broker: it has all that its type calls optional
 
 
@@ -174,6 +176,7 @@ class _KafkaPartition(StatefulSourcePartition[tuple[str, list[Record]], None]):
         if not self._reader.ahead:
             self._live()
         if source.stop() or (source.until_end and not self._reader.ahead):
+            _ended.append((source.kafka, source.group, self._unmirrored(self._reader.positions)))
             raise StopIteration
         records = self._reader.read(source.batch_size, source.poll_s)
         now = time.monotonic()
@@ -193,10 +196,13 @@ class _KafkaPartition(StatefulSourcePartition[tuple[str, list[Record]], None]):
 
     def snapshot(self) -> None:
         """Mirrors the previous epoch, whose writes the sinks have flushed; the state of a flow is not kept here."""
-        changed = {at: offset for at, offset in self._read_before.items() if self._mirrored[at] != offset}
+        changed = self._unmirrored(self._read_before)
         self._reader.mirror(changed)
         self._mirrored.update(changed)
         self._read_before = dict(self._reader.positions)
+
+    def _unmirrored(self, positions: Positions) -> Positions:
+        return {at: offset for at, offset in positions.items() if self._mirrored[at] != offset}
 
     def close(self) -> None:
         self._reader.close()
@@ -235,6 +241,41 @@ class KafkaSource(FixedPartitionedSource[tuple[str, list[Record]], None]):
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _KafkaPartition:
         positions = self.positions() if self.positions is not None else {}
         return _KafkaPartition(self, Reader(self.kafka, self.topics, self.group, positions))
+
+
+_ended: Final[list[tuple[KafkaSettings, str, Positions]]] = []  # what sources had read when they were asked to stop
+
+
+def mirror_ended() -> None:
+    """Tells the groups of all sources that have ended how far they read: for after a flow, when its sinks have flushed.
+
+    A broker that does not answer within 5 s is said and left: the mirror is for tools, no flow starts from it.
+    """
+    while _ended:
+        kafka, group, positions = _ended.pop()
+        if positions:
+            _mirror_now(kafka, group, positions)
+
+
+def _mirror_now(kafka: KafkaSettings, group: str, positions: Positions) -> None:
+    answers: list[KafkaError | None] = []
+    consumer = Consumer(
+        consumer_config(kafka, group)
+        | {"error_cb": lambda error: None, "on_commit": lambda error, offsets: answers.append(error)}
+    )
+    try:
+        offsets = [TopicPartition(topic, number, offset) for (topic, number), offset in positions.items()]
+        consumer.commit(offsets=offsets, asynchronous=True)
+        deadline = time.monotonic() + LAST_MIRROR_S
+        while not answers and time.monotonic() < deadline:
+            consumer.poll(POLL_S)
+        reason = answers[0].str() if answers and answers[0] else "" if answers else "no answer"
+    except KafkaException as error:
+        reason = error.args[0].str()
+    finally:
+        consumer.close()
+    if reason:
+        logger().warning("kafka.mirror_failed", group=group, reason=reason, meaning="lag tools show an old position")
 
 
 # --- without a flow ---------------------------------------------------------------------------------------------------

@@ -21,7 +21,7 @@ from connectors.kafka import client
 from connectors.kafka.embedded import Cluster, start_embedded
 from connectors.kafka.records import Outgoing, Record
 from connectors.kafka.sink import KafkaSink, Writer
-from connectors.kafka.source import KafkaSource, Offsets, committed, end_offsets, fetch_all
+from connectors.kafka.source import KafkaSource, Offsets, committed, end_offsets, fetch_all, mirror_ended
 from connectors.settings import KafkaSettings
 from functions.topics import Topic
 
@@ -231,6 +231,27 @@ def test_the_consumer_group_shows_how_far_a_flow_is_never_further_than_what_it_h
 
     assert all(shown <= written for shown, written in mirrored)
     assert committed(kafka, "pipeline-paper-0", ["narrow"]) == {("narrow", 0): 40}
+
+
+def test_after_a_drained_stop_the_group_has_no_lag(kafka, monkeypatch):
+    monkeypatch.setattr("connectors.kafka.source._ended", [])
+    write(kafka, *numbered("narrow", 40))
+    flow = copying(KafkaSource(kafka, ["narrow"], group="drained", until_end=True), KafkaSink(kafka), "other")
+
+    run_main(flow)
+    mirror_ended()
+
+    assert committed(kafka, "drained", ["narrow"]) == end_offsets(kafka, ["narrow"]) == {("narrow", 0): 40}
+
+
+def test_a_group_that_cannot_be_told_is_said_and_does_not_fail_the_flow(kafka, monkeypatch, lines):
+    monkeypatch.setattr("connectors.kafka.source.LAST_MIRROR_S", 0.2)
+    gone = kafka.model_copy(update={"bootstrap": "127.0.0.1:1"})
+    monkeypatch.setattr("connectors.kafka.source._ended", [(gone, "drained", {("narrow", 0): 1})])
+
+    mirror_ended()
+
+    assert [line["group"] for line in lines if line["event"] == "kafka.mirror_failed"] == ["drained"]
 
 
 def test_a_group_that_never_read_has_no_positions(kafka):
