@@ -17,6 +17,10 @@ from connectors.errors import ConfigError, DependencyError, PipelineError, Retry
 Configuration = Mapping[str, str]
 
 TIMEOUT_S: Final = 15.0  # of one request; validating opens a connection to the database
+SETTLED_S: Final = 2.0  # after a change Connect says RUNNING of the tasks before it for up to a second
+SETTLED_AFTER_FAILURE_S: Final = (
+    10.0  # a task that cannot go on meets the reason only when it has joined and read again
+)
 BUSY_S: Final = 30.0  # while workers share out the tasks, Connect refuses changes
 _BUSY: Final = 409
 _NOT_FOUND: Final = 404
@@ -162,12 +166,18 @@ class Connect:
         self._ask("DELETE", f"/connectors/{quote(name)}")
 
     def await_running(
-        self, names: Sequence[str], *, timeout_s: float = 60.0, settled_s: float = 1.5, restarts: int = 3
+        self,
+        names: Sequence[str],
+        *,
+        timeout_s: float = 90.0,
+        settled_s: float = SETTLED_S,
+        after_failure_s: float = SETTLED_AFTER_FAILURE_S,
+        restarts: int = 3,
     ) -> None:
         """Returns when all tasks of these connectors have run for `settled_s` without a break.
 
-        After a change Connect says RUNNING of the tasks before for up to a second. What fails meanwhile is restarted,
-        `restarts` times each. Raises: `DependencyError` naming what does not run, and why.
+        What fails meanwhile is restarted, `restarts` times each, and has to run for `after_failure_s` then. Raises:
+        `DependencyError` naming what does not run, and why.
         """
         deadline, since = time.monotonic() + timeout_s, time.monotonic()
         left = dict.fromkeys(names, restarts)
@@ -182,15 +192,19 @@ class Connect:
             hopeless = [name for name in idle if name in found and found[name].failed and not left[name]]
             if hopeless or now > deadline:
                 raise _not_running(hopeless or idle, found)
-            self._restart(idle, found, left)
+            if self._restart(idle, found, left):
+                settled_s = max(settled_s, after_failure_s)
             time.sleep(_POLL_S)
 
-    def _restart(self, idle: Sequence[str], found: Mapping[str, Connector], left: dict[str, int]) -> None:
-        for name in idle:
-            if name in found and found[name].failed:
-                left[name] -= 1
-                self.restart_failed(name)
-                time.sleep(4 * _POLL_S)  # until then the state of before the restart may be shown
+    def _restart(self, idle: Sequence[str], found: Mapping[str, Connector], left: dict[str, int]) -> bool:
+        """Whether anything had to be started again."""
+        failed = [name for name in idle if name in found and found[name].failed]
+        for name in failed:
+            left[name] -= 1
+            self.restart_failed(name)
+        if failed:
+            time.sleep(4 * _POLL_S)  # until then the state of before the restart may be shown
+        return bool(failed)
 
     # --- the wire -----------------------------------------------------------------------------------------------------
 

@@ -8,7 +8,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from connectors.connect import Connect, Connector
+from connectors.connect import SETTLED_AFTER_FAILURE_S, SETTLED_S, Connect, Connector
 from connectors.database.address import is_postgres
 from connectors.database.replication import refuse_lost_slot
 from connectors.errors import PipelineError
@@ -89,8 +89,9 @@ class Connectors:
             for change in ours:
                 self._make(connect, change)
             started = [change.connector for change in ours if change.doing != "delete"]
+            had_failed = any(change.doing == "restart" for change in ours)
             if started:
-                connect.await_running(started)
+                connect.await_running(started, settled_s=SETTLED_AFTER_FAILURE_S if had_failed else SETTLED_S)
 
     def _make(self, connect: Connect, change: ConnectorChange) -> None:
         match change.doing:

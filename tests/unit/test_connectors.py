@@ -6,6 +6,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import msgspec
 import pytest
+import structlog
 
 from connectors.connect import Connect, Connector, Task
 from connectors.errors import ConfigError, DependencyError, RetryableError
@@ -220,7 +221,7 @@ def test_waiting_restarts_what_fails_and_ends_when_all_tasks_have_run_a_while(an
     given, asked, connect = answers
     given["/connectors"] = [status(), status(FAILED), status(RUNNING)]
     given["/connectors/panda-a/restart"] = [(202, {})]
-    connect.await_running(["panda-a"], settled_s=0.3)
+    connect.await_running(["panda-a"], settled_s=0.3, after_failure_s=0.6)
     assert [path for method, path, _ in asked if method == "POST"] == ["/connectors/panda-a/restart"]
 
 
@@ -253,6 +254,12 @@ class Cluster:
 
 @pytest.fixture
 def watched():
+    structlog.reset_defaults()
+    yield from _watched()
+    structlog.reset_defaults()
+
+
+def _watched():
     cluster, alerts, clock = Cluster(), [], [0.0]
     watchdog = Watchdog(
         cluster, ["panda-a"], lambda alert: alerts.append((alert.severity, alert.code)), limit=3, now=lambda: clock[0]
@@ -262,7 +269,7 @@ def watched():
         clock[0] += after_s
         watchdog.look()
 
-    return cluster, alerts, look, watchdog
+    yield cluster, alerts, look, watchdog
 
 
 def test_a_failed_task_is_restarted_with_longer_and_longer_waits_then_a_human_is_called_once(watched):
