@@ -33,6 +33,7 @@ from functions.events import EventEnvelope
 
 REMEMBERED: Final = 20_000  # ids kept a partition: a copy further behind than this is not recognised
 TIMEOUT_S: Final = 5.0
+NO_CREDENTIALS: Final = ("Authentication required", "HELLO must be called with the client already authenticated")
 BUSY: Final = ("LOADING", "BUSY", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS")
 
 Offsets = dict[tuple[str, int], int]
@@ -64,10 +65,38 @@ class _Stopped(Exception):
     """The process was asked to stop while it waited."""
 
 
-def waiting(attempt: Callable[[], Any], *, stop: Callable[[], bool], unwritten: int = 0) -> Any:
+def refusal(error: redis.RedisError, user: str) -> ConfigError | None:
+    """What to say where Redis turns a user away: no password, a wrong one, no right; None for any other error."""
+    if isinstance(error, NoPermissionError):
+        return ConfigError(
+            f"Redis user {user!r} lacks a right: {error}",
+            remedy="give it the rights that deploy/redis/users.acl gives this user, or set another in PANDA_REDIS__URL",
+        )
+    if not isinstance(error, AuthenticationError):
+        return None
+    if any(sign in str(error) for sign in NO_CREDENTIALS):
+        return ConfigError(
+            "Redis asks for a user and a password, and none is set",
+            remedy="set PANDA_REDIS__URL to redis://user:password@host:port/0",
+        )
+    return ConfigError(
+        f"Redis refuses these credentials of user {user!r}: {error}",
+        remedy="correct user and password in PANDA_REDIS__URL; `ACL LIST` on the server shows who there is",
+    )
+
+
+def user_of(client: "redis.Redis") -> str:
+    """As whom a client enters."""
+    return str(client.get_connection_kwargs().get("username") or "default")
+
+
+def waiting(
+    attempt: Callable[[], Any], *, stop: Callable[[], bool], user: Callable[[], str], unwritten: int = 0
+) -> Any:
     """What `attempt` answers, however long Redis is away; told once when it goes and once when it is back.
 
-    Raises: `DependencyError` when the process is stopped meanwhile; `ConfigError` for wrong credentials.
+    Raises: `DependencyError` when the process is stopped meanwhile; `ConfigError`, naming the user, where Redis turns
+    it away.
     """
     answer: Any = None
     away_since: float | None = None
@@ -91,7 +120,7 @@ def waiting(attempt: Callable[[], Any], *, stop: Callable[[], bool], unwritten: 
             remedy="they are read again at the next start",
         ) from None
     except (AuthenticationError, NoPermissionError) as error:
-        raise ConfigError(f"Redis refuses these credentials: {error}", remedy="correct PANDA_REDIS__URL") from error
+        raise refusal(error, user()) or error from error
     if away_since is not None:
         logger().info("redis.reachable", away_s=round(time.monotonic() - away_since, 3))
     return answer
@@ -142,8 +171,11 @@ class Desk:
 
     def open(self) -> Offsets:
         """The next offset of each partition as Redis knows it; also loads the ids of copies. Waits for Redis."""
-        self._offsets = waiting(self._load, stop=self._stop)
+        self._offsets = self._waiting(self._load)
         return dict(self._offsets)
+
+    def _waiting(self, attempt: Callable[[], Any], *, unwritten: int = 0) -> Any:
+        return waiting(attempt, stop=self._stop, user=lambda: user_of(self._client), unwritten=unwritten)
 
     def _load(self) -> Offsets:
         offsets = self._read_offsets()
@@ -181,7 +213,7 @@ class Desk:
             fresh[event.id] = (event, raw)
             taken.setdefault(at, []).append(event.id)
         if after:
-            waiting(lambda: self._commit(list(fresh.values()), taken, after), stop=self._stop, unwritten=len(batch))
+            self._waiting(lambda: self._commit(list(fresh.values()), taken, after), unwritten=len(batch))
             for at, ids in taken.items():
                 self._ids[at].add(ids)
         return len(fresh)
@@ -207,7 +239,7 @@ class Desk:
                 except WatchError:
                     self._refuse_strangers(self._read_offsets(), certain=True)
                 except ResponseError as error:
-                    if unavailable(error):
+                    if unavailable(error) or isinstance(error, NoPermissionError):
                         raise
                     raise FatalError(
                         f"Redis refused a write: {error}",
@@ -262,7 +294,7 @@ class Desk:
         if now - self._beat >= 1.0:
             self._beat = now
             body = msgspec.json.encode({"written_at": now, "newest_event": self._newest or None})
-            waiting(lambda: self._client.set(self.keys.heartbeat, body), stop=self._stop)
+            self._waiting(lambda: self._client.set(self.keys.heartbeat, body))
 
 
 # --- the embedded server ----------------------------------------------------------------------------------------------
