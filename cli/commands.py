@@ -13,7 +13,7 @@ app = typer.Typer(
 )  # fmt: skip
 database = typer.Typer(help="The config store.", no_args_is_help=True)
 deploy = typer.Typer(
-    help="Makes the platform what is declared: schema, topics, users and rights.", no_args_is_help=True
+    help="Makes the platform what is declared: schema, topics, users, rights and flows.", no_args_is_help=True
 )
 strategies = typer.Typer(help="Strategies: what there is, what they take.", no_args_is_help=True)
 app.add_typer(database, name="db")
@@ -50,11 +50,12 @@ def demo(
 def run(
     flow: Annotated[Flow, typer.Argument(help="Which flow.")],
     broker: Annotated[str, typer.Option(help="Whose accounts and topics.")] = "paper",
+    shard: Annotated[str, typer.Option(help="Of the pipeline: which shard of how many, e.g. 1/4.")] = "1/1",
 ) -> None:
     """One flow as this process, against the services that the settings name."""
     from cli.flows import run_flow
 
-    run_flow(flow, broker)
+    run_flow(flow, broker, shard)
 
 
 @app.command()
@@ -150,6 +151,14 @@ def deploy_status(json: Json = False) -> None:
     from cli.deploy import status
 
     status(as_json=json)
+
+
+@deploy.command("down")
+def deploy_down(json: Json = False) -> None:
+    """Stops the flows that deploy keeps running; the services stay up."""
+    from cli.deploy import down
+
+    down(as_json=json)
 
 
 @strategies.command("list")

@@ -10,46 +10,55 @@ from connectors.errors import ConfigError
 from connectors.kafka.topics import ensure_topics
 from connectors.settings import Settings, load
 from dataflows import process
+from functions.assignment import Seat
 from functions.topics import all_topics
 
 
-def _pipeline(settings: Settings, broker: str) -> None:
+def _pipeline(settings: Settings, broker: str, seat: Seat) -> None:
+    from connectors import lease
     from dataflows import pipeline
 
-    process.run(pipeline.live(settings, broker=broker))
+    with lease.hold(settings, seat.key(broker)):
+        process.run(pipeline.live(settings, broker=broker, seat=seat))
 
 
-def _cache(settings: Settings, broker: str) -> None:
+def _cache(settings: Settings, broker: str, seat: Seat) -> None:
     from dataflows import cache
 
     process.run(cache.live(settings, broker=broker))
 
 
-def _archive(settings: Settings, broker: str) -> None:
+def _archive(settings: Settings, broker: str, seat: Seat) -> None:
     from dataflows import archive
 
     process.run(archive.live(settings))
 
 
-def _config(settings: Settings, broker: str) -> None:
+def _config(settings: Settings, broker: str, seat: Seat) -> None:
     from dataflows import config
 
     process.run(config.live(settings))
 
 
-def _api(settings: Settings, broker: str) -> None:
+def _api(settings: Settings, broker: str, seat: Seat) -> None:
     from api.__main__ import serve
 
     serve(settings)
 
 
-_FLOWS: dict[str, Callable[[Settings, str], None]] = {
+_FLOWS: dict[str, Callable[[Settings, str, Seat], None]] = {
     "pipeline": _pipeline, "cache": _cache, "archive": _archive, "config": _config, "api": _api,
 }  # fmt: skip
 
 
-def run_flow(flow: str, broker: str) -> None:
+def run_flow(flow: str, broker: str, shard: str = "1/1") -> None:
     """Raises: `PipelineError` with what ended the flow."""
+    try:
+        seat = Seat.parse(shard)
+    except ValueError as error:
+        raise ConfigError(f"--shard: {error}", remedy="--shard 1/4 is the first of four") from error
+    if flow != "pipeline" and seat.of > 1:
+        raise ConfigError(f"{flow} has no shards, --shard was {shard}", remedy="leave --shard out")
     settings = load()
     if broker not in settings.active_brokers:
         raise ConfigError(
@@ -59,7 +68,7 @@ def run_flow(flow: str, broker: str) -> None:
     process.stop_on_signals()
     if flow != "api":
         ensure_topics(settings.kafka, all_topics(settings.active_brokers))
-    _FLOWS[flow](settings, broker)
+    _FLOWS[flow](settings, broker, seat)
 
 
 def run_feed(

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from connectors.errors import ConfigError
+from functions.assignment import Seat, homeless, shard_of
 from functions.configuration import validate
 from functions.events import AccountConfig, InstrumentConfig, Payload, StrategyConfig
 from functions.handover import hand_over, obstacles
@@ -23,6 +24,7 @@ from functions.ticks import Rows
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES
 from strategies.roster import Failure, Roster
 
+ALONE: Final = Seat()  # the one shard of a broker
 Known = dict[tuple[str, bytes], Payload]
 CONFIG_TOPICS: Final = (CONFIG_INSTRUMENTS.name, CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
 PAYLOADS_OF: Final[dict[str, type[Payload]]] = {
@@ -65,18 +67,20 @@ class Configuration:
             }
 
 
-def configuration(events: Sequence[tuple[str, bytes | None, Any]], broker: str) -> Configuration:
+def configuration(events: Sequence[tuple[str, bytes | None, Any]], broker: str, seat: Seat = ALONE) -> Configuration:
     """The newest configuration of each key: `(topic, key, payload or None for deleted)` in log order."""
     newest: dict[tuple[str, bytes], Any] = {}
     for topic, key, payload in events:
         newest[topic, key or b""] = payload
-    return configured({at: payload for at, payload in newest.items() if payload is not None}, broker)
+    return configured({at: payload for at, payload in newest.items() if payload is not None}, broker, seat)
 
 
-def configured(known: Known, broker: str) -> Configuration:
-    """What of all that is known is enabled, for one broker."""
+def configured(known: Known, broker: str, seat: Seat = ALONE) -> Configuration:
+    """What of all that is known is enabled, for one shard of one broker."""
     payloads = list(known.values())
-    accounts = [p for p in payloads if isinstance(p, AccountConfig) and p.broker == broker and p.enabled]
+    accounts = [
+        p for p in payloads if isinstance(p, AccountConfig) and p.broker == broker and p.enabled and seat.holds(p)
+    ]
     names = {account.account for account in accounts}
     strategies = [
         msgspec.structs.replace(p, accounts=[a for a in p.accounts if a in names])
@@ -92,13 +96,16 @@ def configured(known: Known, broker: str) -> Configuration:
 class Desk:
     """One worker's shard, roster and publisher. Raises: `ConfigError` naming what is wrong in the configuration."""
 
-    def __init__(self, made_of: Configuration, broker: str) -> None:
+    def __init__(self, made_of: Configuration, broker: str, seat: Seat = ALONE) -> None:
         if not made_of.accounts:
-            raise ConfigError(f"no enabled {broker} account is configured", remedy="panda db seed, or add one")
-        faults = _faults(made_of)
+            raise ConfigError(
+                f"no enabled {broker} account is configured for shard {seat}", remedy="panda db seed, or add one"
+            )
+        faults = _faults(made_of) + homeless(_accounts(made_of.known, broker), seat.of)
         if faults:  # the log may have had other writers than our store
             raise ConfigError(f"configuration cannot run: {'; '.join(faults)}", remedy="correct it in the config store")
         self.broker = broker
+        self.seat = seat
         self.made_of = made_of
         try:
             self.shard, self.roster = _parts(made_of)
@@ -120,7 +127,8 @@ class Desk:
         if payload is not None:
             known[topic, key] = payload
         before = self.made_of.known.get((topic, key))
-        wanted = configured(known, self.broker)
+        self._stays(before, payload)
+        wanted = configured(known, self.broker, self.seat)
         wanted.instruments = self.made_of.instruments
         wanted.strategies = sorted([*wanted.strategies, *self._ended(wanted)], key=lambda s: s.strategy)
         if (wanted.accounts, wanted.strategies) == (self.made_of.accounts, self.made_of.strategies):
@@ -128,6 +136,14 @@ class Desk:
             return ""
         self._become(wanted)
         return differences(before, payload)
+
+    def _stays(self, before: Payload | None, after: Payload | None) -> None:
+        """An account changes its shard only while nobody trades it: its books would stay behind."""
+        if not isinstance(before, AccountConfig) or not isinstance(after, AccountConfig) or after.broker != self.broker:
+            return
+        there, here = shard_of(before, self.seat.of), shard_of(after, self.seat.of)
+        if there != here:
+            raise Refused(f"it would move from shard {there} to {here} of {self.seat.of}: stop both, see the runbook")
 
     def _ended(self, wanted: Configuration) -> list[StrategyConfig]:
         """Strategies of now that are wanted no more and have traded: their books stay, they get no ticks."""
@@ -181,7 +197,7 @@ class Desk:
     def with_instruments(self, instruments: list[InstrumentConfig]) -> "Desk":
         """The same desk with other instruments. Raises: `ValueError` where one that is held or worked is missing."""
         now = self.made_of
-        desk = Desk(Configuration(instruments, now.accounts, now.strategies, now.known), self.broker)
+        desk = Desk(Configuration(instruments, now.accounts, now.strategies, now.known), self.broker, self.seat)
         hand_over(self.shard, desk.shard)
         desk.roster.load(self.roster.to_bytes())
         desk.publisher.load(self.publisher.to_bytes())
@@ -247,10 +263,14 @@ class Desk:
         )
 
 
+def _accounts(known: Known, broker: str) -> list[AccountConfig]:
+    return [p for p in known.values() if isinstance(p, AccountConfig) and p.broker == broker]
+
+
 _CHANGING: Final = (CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
 
 
-def from_bytes(blob: bytes, broker: str) -> Desk:
+def from_bytes(blob: bytes, broker: str, seat: Seat = ALONE) -> Desk:
     """A desk as `to_bytes` describes it, its state still empty."""
     kept = msgspec.msgpack.decode(blob)
     known: Known = {
@@ -265,6 +285,7 @@ def from_bytes(blob: bytes, broker: str) -> Desk:
             known,
         ),
         broker,
+        seat,
     )
     desk.closing = [Closing(*closing) for closing in kept["closing"]]
     return desk

@@ -32,6 +32,7 @@ from connectors.logging import logger
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.desk import (
+    ALONE,
     CONFIG_TOPICS,
     PAYLOADS_OF,
     Configuration,
@@ -41,6 +42,7 @@ from dataflows.desk import (
     from_bytes,
 )
 from dataflows.process import ready, stop_on_signals, stopping
+from functions.assignment import Seat
 from functions.events import ID_LENGTH, Command, InstrumentConfig, Payload, decode
 from functions.kernel import records as as_records
 from functions.publication import Publication
@@ -315,16 +317,18 @@ class Parts:
         self.desk.publisher.load(state["publish"])
 
 
-def parts(made_of: Configuration, broker: str, key: str) -> Parts:
+def parts(made_of: Configuration, broker: str, key: str, seat: Seat = ALONE) -> Parts:
     """The steps for this configuration. Raises: `ConfigError` naming what is wrong in it."""
-    return steps(Desk(made_of, broker), key)
+    return steps(Desk(made_of, broker, seat), key)
 
 
 def steps(desk: Desk, key: str) -> Parts:
     return Parts(desk, Gate(len(desk.made_of.instruments)), Signals(desk), Account(desk), Publish(desk, key))
 
 
-def restored(blob: bytes, broker: str, key: str, instruments: list[InstrumentConfig] | None = None) -> Parts:
+def restored(
+    blob: bytes, broker: str, key: str, instruments: list[InstrumentConfig] | None = None, seat: Seat = ALONE
+) -> Parts:
     """The steps as a snapshot left them, under the configuration that was in force; with the instruments of today.
 
     Raises: `FatalError` where the snapshot is of another version, or where an instrument that is held is no more.
@@ -333,7 +337,7 @@ def restored(blob: bytes, broker: str, key: str, instruments: list[InstrumentCon
         snapshot = msgspec.msgpack.decode(blob)
         if snapshot["version"] != SNAPSHOT_VERSION:
             raise StateMismatch(f"version {snapshot['version']}, this code writes {SNAPSHOT_VERSION}")
-        made = steps(from_bytes(snapshot["state"]["desk"], broker), key)
+        made = steps(from_bytes(snapshot["state"]["desk"], broker, seat), key)
         made.load(snapshot["state"])
         if instruments is not None and instruments != made.desk.made_of.instruments:
             gate = made.gate.with_instruments(made.index_of, [i.instrument_token for i in instruments])
@@ -354,7 +358,7 @@ def input_topics(broker: str) -> list[str]:
     return [MARKET_TICKS.name, MARKET_CLOCK.name, COMMANDS.of(broker).name, *CONFIG_TOPICS]
 
 
-def read_configuration(settings: Settings, broker: str, *, wait_s: float = 30.0) -> Configuration:
+def read_configuration(settings: Settings, broker: str, seat: Seat = ALONE, *, wait_s: float = 30.0) -> Configuration:
     """The configuration on the log, waiting until there is an account to trade for.
 
     Raises: `ConfigError` when nothing has been configured within `wait_s` seconds.
@@ -363,13 +367,13 @@ def read_configuration(settings: Settings, broker: str, *, wait_s: float = 30.0)
     while True:
         records = list(fetch_all(settings.kafka, list(CONFIG_TOPICS)))
         configured = configuration(
-            [(r.topic, r.key, decode(r.value).data if r.value else None) for r in records], broker
+            [(r.topic, r.key, decode(r.value).data if r.value else None) for r in records], broker, seat
         )
         if configured.accounts and configured.instruments:
             return configured
         if time.monotonic() > deadline:
             raise ConfigError(
-                f"no {broker} account or no instrument is on the log after {wait_s:g} s",
+                f"no {broker} account of shard {seat} or no instrument is on the log after {wait_s:g} s",
                 remedy="run `panda db seed` and keep `panda run config` running",
             )
         logger().info("pipeline.waiting_for_configuration", accounts=len(configured.accounts))
@@ -386,22 +390,22 @@ def newest_snapshot(settings: Settings, key: str) -> bytes | None:
 
 
 def live(
-    settings: Settings, *, broker: str = "paper", shard: int = 0, stop: Callable[[], bool] = stopping,
+    settings: Settings, *, broker: str = "paper", seat: Seat = ALONE, stop: Callable[[], bool] = stopping,
     until_end: bool = False,
 ) -> Dataflow:  # fmt: skip
     """The flow on the broker of these settings, going on where its last snapshot ends.
 
     With `until_end` it ends where the log ended at the start, holding nothing back.
     """
-    key = f"{broker}-{shard}"
+    key = seat.key(broker)
     read_until = end_offsets(settings.kafka, list(CONFIG_TOPICS))  # asked first: a change in between is read again
     blob = newest_snapshot(settings, key)
-    today = read_configuration(settings, broker)
+    today = read_configuration(settings, broker, seat)
     if blob is None:
-        made = parts(today, broker, key)
+        made = parts(today, broker, key, seat)
         made.positions |= read_until
     else:
-        made = restored(blob, broker, key, today.instruments)
+        made = restored(blob, broker, key, today.instruments, seat)
         made.positions |= {at: end for at, end in read_until.items() if at[0] == CONFIG_INSTRUMENTS.name}
         logger().info("pipeline.restored", session=made.session, sequence=made.following, positions=len(made.positions))
     raw = KafkaSource(

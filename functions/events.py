@@ -325,6 +325,7 @@ class AccountConfig(Payload, frozen=True):
     venue: PaperVenue = PaperVenue()
     killed: bool = False
     enabled: bool = True
+    shard: int | None = None  # from 1; None = as its name falls (`functions.assignment`)
 
 
 PAYLOADS: Final[dict[str, type[Payload]]] = {

@@ -58,8 +58,8 @@ _TEMPLATES: Final = {
         f'{_ORDER},<symbol>,<exchange>,{_ASKED},"kind":"<kind>","product":"<product>","signal_id":"<signal>",'
         '"limit_price":<limit>,"trigger_price":<trigger>,"validity":"DAY"',
     ),
-    "order_ack": (topics.ORDERS_ACK, f'{_ORDER},"broker_order_id":"P<number>"'),
-    "order_placed": (topics.ORDERS_PLACED, f'{_ORDER},"broker_order_id":"P<number>","quantity":<quantity>'),
+    "order_ack": (topics.ORDERS_ACK, f'{_ORDER},"broker_order_id":"<order>"'),
+    "order_placed": (topics.ORDERS_PLACED, f'{_ORDER},"broker_order_id":"<order>","quantity":<quantity>'),
     "order_failed": (topics.ORDERS_FAILED, f'{_ORDER},"reason":"<reason>","remaining":<quantity>'),
     "order_filled": (
         topics.ORDERS_FILLED,
@@ -71,13 +71,13 @@ _TEMPLATES: Final = {
 _SLOTS: Final = {
     "time": "time", "owner": "phrase", "token": "integer", "strategy": "phrase", "side": "phrase", "quantity": "integer",
     "kind": "phrase", "product": "phrase", "price": "money", "limit": "optional", "trigger": "optional",
-    "reasons": "words", "symbol": "phrase", "exchange": "phrase", "number": "integer", "reason": "phrase",
+    "reasons": "words", "symbol": "phrase", "exchange": "phrase", "reason": "phrase",
     "remaining": "integer", "value": "money", "charges": "money", "realised": "money", "position": "integer",
     "average": "money", "slippage": "money",
 }  # fmt: skip
 (
     TIME, OWNER, TOKEN, STRATEGY, SIDE, QUANTITY, KIND, PRODUCT, PRICE, LIMIT, TRIGGER, REASONS_GIVEN, SYMBOL, EXCHANGE,
-    NUMBER, REASON, REMAINING, VALUE, CHARGES, REALISED, POSITION, AVERAGE, SLIPPAGE,
+    REASON, REMAINING, VALUE, CHARGES, REALISED, POSITION, AVERAGE, SLIPPAGE,
 ) = (np.int64(n) for n in range(len(_SLOTS)))  # fmt: skip
 _IDS: Final = ("id", "correlation", "cause", "signal", "order")
 OWN, CORRELATION, CAUSE, OF_SIGNAL, OF_ORDER = (np.int64(n) for n in range(len(_IDS)))
@@ -307,7 +307,6 @@ def tell_order(press, asked, order):
     since = follow(press, slot)
     wording = press.wording[0]
     concern(press, order.subscription, order.instrument, order.side, order.quantity, order.time)
-    press.page.values[NUMBER] = order.number
     if order.told & TOLD_ACK:
         tell_stage(press, ACK, wording.ack, order, since)
     if order.told & TOLD_PLACED:
@@ -539,7 +538,7 @@ class Publisher:
         )
 
     def _alert(self, row: tuple[int, ...]) -> Publication:
-        time, ordinal, observed, limit, code, a = row
+        time, _, observed, limit, code, a = row
         subject = self.shard.account_names[a] if a >= 0 else "shard"
         name = ALERTS[code]
         message = (
@@ -547,7 +546,7 @@ class Publisher:
             if name == "illegal_transition"
             else f"lost {rupees(observed)} today, the limit is {rupees(limit)}: no new exposure until tomorrow"
         )
-        return self.alert(time, f"{name}:{ordinal}", "critical", name, message, subject)
+        return self.alert(time, f"{name}:{observed}", "critical", name, message, subject)
 
     def alert(self, time: int, step: str, severity: str, code: str, message: str, subject: str) -> Publication:
         """A system_alert; `step` tells it from others of the same time and subject."""

@@ -158,7 +158,7 @@ def test_an_accepted_order_is_told_through_all_its_stages_to_the_trade():
     assert order == submitted.id == submitted.data.order_id == ack.data.order_id == placed.data.order_id
     assert validated.data.signal_id == submitted.data.signal_id == signal.id
     assert (submitted.data.tradingsymbol, submitted.data.exchange, submitted.data.validity) == ("S1", "NSE", "DAY")
-    assert (ack.data.broker_order_id, placed.data.broker_order_id, placed.data.quantity) == ("P1", "P1", 5)
+    assert (ack.data.broker_order_id, placed.data.broker_order_id, placed.data.quantity) == (order, order, 5)
     data = {f: getattr(filled.data, f) for f in filled.data.__struct_fields__ if f != "order_id"}
     assert data == {
         "account": "a", "strategy": "s", "instrument_token": 1, "tradingsymbol": "S1", "side": "BUY", "quantity": 5,
