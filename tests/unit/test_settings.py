@@ -198,3 +198,26 @@ def test_the_example_env_file_is_one_that_loads(tmp_path):
     (tmp_path / ".env").write_text("\n".join(lines).replace("<PANDA_DATA_DIR>", ".panda"))
     assert load() == Settings()
     assert len(lines) == len(FIELDS)
+
+
+def test_the_env_file_of_the_test_platform_sets_every_place_on_the_ports_of_its_own(desk):
+    for name in ("KAFKA_ADMIN_PASSWORD", "REDIS_CACHE_PASSWORD", "POSTGRES_PANDA_PASSWORD", "DEPLOY_SECRET"):
+        desk.setenv(name, f"the-{name}")
+    path = PROJECT / ".env.test"
+
+    settings = load(path)
+
+    places = ("KAFKA", "REDIS", "DATABASE", "CONNECT", "LAKE", "API")
+    named = {line.partition("=")[0] for line in path.read_text().splitlines() if line and not line.startswith("#")}
+    assert {name for name in FIELDS if name.startswith(tuple(f"PANDA_{place}__" for place in places))} <= named
+    assert settings.kafka.bootstrap == "127.0.0.1:19092"
+    assert settings.kafka.password.get_secret_value() == "the-KAFKA_ADMIN_PASSWORD"
+    assert settings.redis.url.get_secret_value() == "redis://cache:the-REDIS_CACHE_PASSWORD@127.0.0.1:6380/0"
+    assert settings.database.url.get_secret_value().endswith("the-POSTGRES_PANDA_PASSWORD@127.0.0.1:5433/panda")
+    assert settings.connect.url == "http://127.0.0.1:18083"
+    assert settings.deploy.secret.get_secret_value() == "the-DEPLOY_SECRET"
+
+
+def test_every_setting_says_in_the_table_what_it_means():
+    assert [name for name, field in FIELDS.items() if not field.description] == []
+    assert [name for name in FIELDS if f"| `{name}` |" not in settings_page()] == []
