@@ -91,6 +91,7 @@ class Account(Configured, Table):
     venue: Mapped[dict[str, Any]] = mapped_column(JSON)
     killed: Mapped[bool] = mapped_column(Boolean)
     enabled: Mapped[bool] = mapped_column(Boolean)
+    shard: Mapped[int | None] = mapped_column(Integer)
 
 
 class StrategyInstrument(Table):

@@ -377,6 +377,14 @@ def test_an_upgrade_may_be_undone_and_done_again(store, url):
     assert store.accounts() == []
 
 
+def test_going_back_a_revision_and_forth_keeps_what_strategies_refer_to(store, url):
+    configured(store)
+    schema.migrate(url, "0002")
+    store.upgrade()
+    assert store.strategies() == [MOMENTUM]
+    assert store.accounts() == [PAPER]
+
+
 def test_an_upgrade_of_what_is_up_to_date_keeps_everything(store):
     configured(store)
     store.upgrade()

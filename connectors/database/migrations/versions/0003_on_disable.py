@@ -14,10 +14,10 @@ depends_on = None
 
 
 def upgrade() -> None:
-    with op.batch_alter_table("strategies") as strategies:
-        strategies.add_column(sa.Column("on_disable", sa.String(8), nullable=False, server_default="hold"))
+    op.add_column("strategies", sa.Column("on_disable", sa.String(8), nullable=False, server_default="hold"))
 
 
 def downgrade() -> None:
-    with op.batch_alter_table("strategies") as strategies:
-        strategies.drop_column("on_disable")
+    op.drop_column(
+        "strategies", "on_disable"
+    )  # in place: making the table anew would take the rows that refer to it along
