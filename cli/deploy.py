@@ -7,7 +7,9 @@ import typer
 from cli.commands import as_line
 from connectors import logging
 from connectors.settings import load
+from deploy.flows.control import Control
 from deploy.plan import STEPS, Context, Step, running
+from deploy.plan.answering import answering
 from deploy.plan.running import Result, exit_code
 
 
@@ -20,7 +22,15 @@ def apply(*, allow_data_loss: bool, as_json: bool) -> None:
 
 
 def status(*, as_json: bool) -> None:
-    _tell(running.status(_steps(False)), as_json=as_json)
+    _tell([Result("services", "planned", states=answering(load())), *running.status(_steps(False))], as_json=as_json)
+
+
+def down(*, as_json: bool) -> None:
+    stopped = Control(Context(load()).root).down()
+    if as_json:
+        as_line({"stopped": stopped})
+    else:
+        typer.echo(f"stopped {', '.join(stopped)}" if stopped else "no flow was running")
 
 
 def _steps(allow_data_loss: bool) -> list[Step]:

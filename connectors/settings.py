@@ -156,6 +156,10 @@ class DeploySettings(_Part):
         SecretStr(""),
         description="From it come the passwords of the flows' Kafka users; empty on a broker without authentication",
     )
+    flows: Literal["here", "elsewhere"] = Field(
+        "elsewhere", description="Where the flows run: `panda deploy` keeps them on this machine, or others do elsewhere"
+    )
+    shards: int = Field(1, ge=1, le=256, description="Pipelines a broker, each with its share of the accounts")
 
 
 class LakeSettings(_Part):

@@ -46,6 +46,7 @@ class Child:
     name: str
     command: list[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    directory: Path | None = None  # None: ours
     start_s: float = 60.0
     stop_s: float = 10.0
     is_live: Callable[[], bool] | None = None  # None: the child creates its ready file
@@ -75,7 +76,7 @@ class Supervisor:
         with self.log_of(child).open("ab") as log:
             child.process = subprocess.Popen(
                 child.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,
-                preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl, no locks
+                cwd=child.directory, preexec_fn=_die_with_parent,  # noqa: PLW1509 - one prctl, no locks
             )  # fmt: skip
         child.started = time.monotonic()
         self.children.append(child)
@@ -91,8 +92,7 @@ class Supervisor:
         while waiting:
             self.check()
             for child in list(waiting):
-                live = child.is_live() if child.is_live else self._ready_file(child).exists()
-                if live:
+                if self.is_live(child):
                     child.live_after = time.monotonic() - child.started
                     waiting.remove(child)
                 elif time.monotonic() - child.started > child.start_s:
@@ -101,6 +101,10 @@ class Supervisor:
                         remedy=f"read {self.log_of(child)}",
                     )
             time.sleep(POLL_S)
+
+    def is_live(self, child: Child) -> bool:
+        """Whether a child that runs has said so, or is seen to be live."""
+        return child.is_live() if child.is_live else self._ready_file(child).exists()
 
     def check(self) -> None:
         """Raises: `ChildDied` for the first child that has ended without being stopped."""

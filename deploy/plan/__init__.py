@@ -5,10 +5,11 @@ from typing import Final
 
 from deploy.plan.access import Access
 from deploy.plan.connectors import Connectors
+from deploy.plan.flows import Flows
 from deploy.plan.migrations import Migrations
 from deploy.plan.steps import Change, Context, State, Step
 from deploy.plan.topics import Topics
 
 __all__ = ["STEPS", "Change", "Context", "State", "Step"]
 
-STEPS: Final[tuple[Callable[[Context], Step], ...]] = (Migrations, Topics, Access, Connectors)
+STEPS: Final[tuple[Callable[[Context], Step], ...]] = (Migrations, Topics, Access, Connectors, Flows)

@@ -6,6 +6,7 @@ where nothing differs, its plan is empty. To carry what `apply` needs, a step su
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Final, Literal, Protocol
 
 from connectors.settings import Settings
@@ -21,6 +22,7 @@ class Context:
 
     settings: Settings
     allow_data_loss: bool = False  # the operator accepts what a refusal warns of
+    root: Path = Path(".services")  # where processes that are kept running have their logs and ids
 
 
 @dataclass(frozen=True)

@@ -36,6 +36,7 @@ def environment(credentials: Credentials, ports: Ports) -> dict[str, str]:
         "PANDA_DATABASE__URL": database_url(credentials, ports, "panda").get_secret_value(),
         "PANDA_CONNECT__URL": f"http://127.0.0.1:{ports.connect}",
         "PANDA_DEPLOY__SECRET": secret["DEPLOY_SECRET"],
+        "PANDA_DEPLOY__FLOWS": "here",
     }
 
 

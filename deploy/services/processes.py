@@ -71,8 +71,12 @@ class Processes:
                 user=user.uid if user else None, group=user.gid if user else None, extra_groups=[] if user else None,
             )  # fmt: skip
         self._children[name] = child
+        self.remember(name, child.pid)
+
+    def remember(self, name: str, pid: int) -> None:
+        """From now on this process is the one of this name."""
         with contextlib.suppress(psutil.NoSuchProcess):  # it may have ended already: `find` then has no process
-            (self.run / f"{name}.pid").write_text(f"{child.pid} {psutil.Process(child.pid).create_time():.2f}\n")
+            (self.run / f"{name}.pid").write_text(f"{pid} {psutil.Process(pid).create_time():.2f}\n")
 
     def furnished(self, name: str) -> bool:
         """Whether the running process has been marked as furnished."""

@@ -211,6 +211,7 @@ def test_an_env_file_that_is_there_is_left_alone_and_its_differences_are_told_wi
         "PANDA_DATABASE__URL is missing",
         "PANDA_CONNECT__URL is missing, should be http://127.0.0.1:8083",
         "PANDA_DEPLOY__SECRET is missing",
+        "PANDA_DEPLOY__FLOWS is missing, should be here",
     ]
 
 

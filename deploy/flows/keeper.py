@@ -1,0 +1,182 @@
+"""The keeper: starts flows one after another, starts again what died, with patience and a limit, and reports.
+
+    waiting ─► starting ─► live
+                  ▲          │ died
+                  └ restarting ◄┘ ─► failed: exit code 2 or 4, or too often
+
+A flow is started when each one before it is live, has failed, or has taken its time.
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Final
+
+from connectors.logging import logger
+from deploy.flows.declared import Flow
+from deploy.flows.records import FlowReport, Report, Request, Standing, report_file, write
+from deploy.supervisor import Child, Supervisor
+
+FIRST_S: Final = 1.0  # before the first restart; doubled each time
+LONGEST_S: Final = 60.0
+LIMIT: Final = 10  # restarts in a row: five minutes
+CALM_S: Final = 300.0  # live for so long, earlier deaths are forgotten
+START_S: Final = 60.0  # for so long the next flow waits for this one to be live
+LARGEST_LOG: Final = 32 * 1024 * 1024  # at a start, a longer log is set aside, and the one set aside before it dropped
+
+_NEVER: Final = {2: "wrong configuration", 4: "unsafe to continue"}
+
+
+def pause_s(code: int, deaths: int, *, first_s: float = FIRST_S, limit: int = LIMIT) -> float | None:
+    """How long to wait before a flow that ended is started again; None: never. `deaths` in a row, this one counted.
+
+    >>> [pause_s(1, deaths) for deaths in (1, 2, 3, 7, 8, 11)]
+    [1.0, 2.0, 4.0, 60.0, 60.0, None]
+    >>> pause_s(2, 1), pause_s(4, 1), pause_s(-9, 1)
+    (None, None, 1.0)
+    """
+    if code in _NEVER or deaths > limit:
+        return None
+    return min(first_s * 2 ** (deaths - 1), LONGEST_S)
+
+
+def _ended(code: int) -> str:
+    return f"killed by signal {-code}" if code < 0 else f"ended with exit code {code}"
+
+
+@dataclass
+class _Kept:
+    """One flow and how it does; moments are monotonic seconds, `since` is UTC."""
+
+    flow: Flow
+    child: Child
+    state: Standing = "waiting"
+    since: str = ""
+    deaths: int = 0
+    restarts: int = 0
+    at: float = 0.0  # when it came into this state
+    start_at: float = 0.0  # when it may be started again
+    exit_code: int | None = None
+    reason: str = ""
+    last_lines: str = ""
+
+
+@dataclass
+class Keeper:
+    """Keeps the flows of the last request. `round` is one look at all; `run` takes the report, `logs` what flows say."""
+
+    run: Path
+    logs: Path
+    version: str
+    first_s: float = FIRST_S
+    limit: int = LIMIT
+    now: Callable[[], float] = time.monotonic
+    _kept: list[_Kept] = field(default_factory=list)
+    _request: str = ""
+    _written: Report | None = None
+
+    def __post_init__(self) -> None:
+        self._supervisor = Supervisor(self.logs)
+
+    def take(self, request: Request) -> None:
+        """Stops what is not asked for any more, or otherwise; what has failed may try again."""
+        wanted = {flow.name: flow for flow in request.flows}
+        stays: dict[str, _Kept] = {}
+        for kept in reversed(self._kept):
+            if wanted.get(kept.flow.name) == kept.flow and kept.state != "failed":
+                stays[kept.flow.name] = kept
+            else:
+                self._stop(kept)
+        self._kept = [stays.get(flow.name) or self._fresh(flow) for flow in request.flows]
+        self._request = request.id
+
+    def _fresh(self, flow: Flow) -> _Kept:
+        child = Child(flow.name, flow.command, flow.environment, stop_s=30.0, directory=Path(flow.directory))
+        return _Kept(flow, child, since=_utc(), at=self.now())
+
+    def round(self) -> None:
+        """One look at all flows; the report is written where something has changed."""
+        for index, kept in enumerate(self._kept):
+            self._look(kept, self._kept[:index])
+        self._report()
+
+    def stop(self) -> None:
+        """Stops all, last started first, and says so."""
+        self.take(Request("", []))
+        self._report()
+
+    def _look(self, kept: _Kept, before: Sequence[_Kept]) -> None:
+        now = self.now()
+        if kept.state == "waiting":
+            if not any(self._holds_back(one) for one in before):
+                self._start(kept)
+        elif kept.state == "restarting":
+            if now >= kept.start_at:
+                kept.restarts += 1
+                self._start(kept)
+        elif kept.state in ("starting", "live"):
+            if kept.child.process is not None and kept.child.process.poll() is not None:
+                self._died(kept)
+            elif kept.state == "starting" and self._supervisor.is_live(kept.child):
+                self._enter(kept, "live")
+                logger().info("flow.live", name=kept.flow.name, after_ms=int((now - kept.child.started) * 1000))
+            elif kept.state == "live" and kept.deaths and now - kept.at >= CALM_S:
+                kept.deaths = 0
+
+    def _holds_back(self, kept: _Kept) -> bool:
+        return kept.state == "waiting" or (kept.state == "starting" and self.now() - kept.at < START_S)
+
+    def _start(self, kept: _Kept) -> None:
+        log = self._supervisor.log_of(kept.child)
+        if log.exists() and log.stat().st_size > LARGEST_LOG:
+            log.replace(log.with_suffix(".log.before"))
+        try:
+            self._supervisor.start(kept.child)
+        except OSError as error:
+            kept.last_lines = ""
+            self._enter(kept, "failed", f"cannot be started: {error}")
+            return
+        self._enter(kept, "starting")
+        logger().info("flow.started", name=kept.flow.name, pid=kept.child.process and kept.child.process.pid)
+
+    def _died(self, kept: _Kept) -> None:
+        code = kept.exit_code = self._supervisor.stop(kept.child)
+        kept.deaths += 1
+        kept.last_lines = self._supervisor.last_lines(kept.child)
+        wait_s = pause_s(code, kept.deaths, first_s=self.first_s, limit=self.limit)
+        if wait_s is not None:
+            kept.start_at = self.now() + wait_s
+            self._enter(kept, "restarting", f"{_ended(code)}; started again after {wait_s:g} s")
+        elif code in _NEVER:
+            self._enter(kept, "failed", f"{_ended(code)}, {_NEVER[code]}: not started again by itself")
+        else:
+            self._enter(kept, "failed", f"{_ended(code)}, after {self.limit} restarts in a row: left alone")
+        logger().warning("flow.died", name=kept.flow.name, exit_code=code, deaths=kept.deaths, outcome=kept.reason)
+
+    def _stop(self, kept: _Kept) -> None:
+        if kept.child.process is not None and kept.state in ("starting", "live"):
+            code = self._supervisor.stop(kept.child)
+            logger().info("flow.stopped", name=kept.flow.name, exit_code=code)
+
+    def _enter(self, kept: _Kept, state: Standing, reason: str = "") -> None:
+        kept.state, kept.reason, kept.since, kept.at = state, reason, _utc(), self.now()
+
+    def _report(self) -> None:
+        report = Report(self._request, self.version, [_report_of(kept) for kept in self._kept])
+        if report != self._written:
+            write(report_file(self.run), report)
+            self._written = report
+
+
+def _report_of(kept: _Kept) -> FlowReport:
+    process = kept.child.process if kept.state in ("starting", "live") else None
+    return FlowReport(
+        kept.flow.name, kept.state, process.pid if process else None, kept.restarts, kept.since, kept.exit_code,
+        kept.reason, kept.last_lines, kept.flow.fingerprint,
+    )  # fmt: skip
+
+
+def _utc() -> str:
+    return datetime.now(UTC).isoformat(timespec="seconds")

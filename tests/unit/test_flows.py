@@ -1,0 +1,265 @@
+"""Keeping flows: what is declared of them, when one is started again, and what the supervisor does with real processes."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import replace
+
+import msgspec
+import psutil
+import pytest
+from pydantic import SecretStr
+
+from connectors.errors import ConfigError
+from connectors.settings import DatabaseSettings, DeploySettings, KafkaSettings, Settings, principal_password
+from deploy.flows.control import Control
+from deploy.flows.declared import Flow, declared
+from deploy.flows.keeper import Keeper
+from deploy.flows.records import Report, Request, read_report, request_file
+from deploy.plan.flows import Flows, differences
+from deploy.plan.steps import Context
+from deploy.services.places import PROJECT
+from deploy.supervisor import ChildDied
+
+SECRET = SecretStr("not a real one")
+LIVE = "import os, pathlib, signal, time; pathlib.Path(os.environ['PANDA_READY_FILE']).write_text('')"
+STAYS = f"{LIVE}; time.sleep(600)"
+LEAVES = f"import signal; signal.signal(15, lambda *_: (print('left cleanly', flush=True), exit(0))); {STAYS}"
+
+
+def settings(**changes):
+    kafka = KafkaSettings(security_protocol="SASL_PLAINTEXT", username="admin", password=SecretStr("of the admin"))
+    return Settings(**({"kafka": kafka, "deploy": DeploySettings(secret=SECRET, flows="here")} | changes))
+
+
+def flow(name, program, **changes):
+    return Flow(name, [sys.executable, "-c", program], changes, str(PROJECT), "v1")
+
+
+def until(condition, seconds=20.0):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, "it did not happen in time"
+        time.sleep(0.02)
+
+
+# --- declared ---------------------------------------------------------------------------------------------------------
+
+
+def test_a_deployment_on_sqlite_runs_config_first_and_the_pipeline_last_and_never_the_feed():
+    assert [f.name for f in declared(settings())] == ["config", "archive", "cache-paper", "api", "pipeline-paper"]
+
+
+def test_with_postgres_no_flow_publishes_the_outbox_and_every_broker_has_its_cache_and_its_shards():
+    postgres = DatabaseSettings(url=SecretStr("postgresql+psycopg://panda:x@127.0.0.1/panda"))
+    two = settings(
+        database=postgres, active_brokers=("paper", "zerodha"),
+        deploy=DeploySettings(secret=SECRET, flows="here", shards=2),
+    )  # fmt: skip
+
+    assert [f.name for f in declared(two)] == [
+        "archive", "cache-paper", "cache-zerodha", "api",
+        "pipeline-paper-1", "pipeline-paper-2", "pipeline-zerodha-1", "pipeline-zerodha-2",
+    ]  # fmt: skip
+    assert declared(two)[-1].command[-4:] == ["--broker", "zerodha", "--shard", "2/2"]
+
+
+def test_a_flow_enters_kafka_as_its_own_user_and_knows_no_secret_that_it_does_not_need():
+    told = {f.name: f.environment for f in declared(settings())}
+
+    assert told["pipeline-paper"]["PANDA_KAFKA__USERNAME"] == "pipeline-paper"
+    password = principal_password(SECRET, "cache").get_secret_value()
+    assert told["cache-paper"]["PANDA_KAFKA__PASSWORD"] == password
+    assert [name for name, env in told.items() if "PANDA_DATABASE__URL" in env] == ["config", "pipeline-paper"]
+    assert [name for name, env in told.items() if "PANDA_REDIS__URL" in env] == ["cache-paper", "api"]
+    assert not any(name.startswith("PANDA_DEPLOY__") for env in told.values() for name in env)
+    assert all(env["PANDA_ENV_FILE"] == os.devnull for env in told.values())
+
+
+def test_a_broker_with_users_and_no_secret_is_refused():
+    with pytest.raises(ConfigError, match="PANDA_DEPLOY__SECRET is empty"):
+        declared(settings(deploy=DeploySettings(flows="here")))
+
+
+def test_neither_a_flow_nor_its_fingerprint_shows_a_password():
+    made = declared(settings())[0]
+
+    password = made.environment["PANDA_KAFKA__PASSWORD"]
+    assert password not in repr(made)
+    assert password not in str(made.fingerprint)
+
+
+# --- planned ----------------------------------------------------------------------------------------------------------
+
+
+def reported(*flows, state="live"):
+    standing = [
+        {"name": f.name, "state": state, "pid": 1, "restarts": 0, "since": "then", "fingerprint": f.fingerprint}
+        for f in flows
+    ]
+    return msgspec.convert({"request": "r", "version": "v1", "flows": standing}, Report)
+
+
+def test_a_plan_tells_new_changed_fallen_and_unwanted_flows_by_the_names_of_what_differs():
+    a, b, c, d = (flow(name, STAYS, PANDA_LOG__LEVEL="INFO") for name in "abcd")
+    found = reported(b, c)
+    louder = replace(b, environment={"PANDA_LOG__LEVEL": "DEBUG"})
+
+    assert [x.line for x in differences([a, louder], found, "v1")] == [
+        "+ flow a",
+        "~ flow b: PANDA_LOG__LEVEL changed: start anew",
+        "- flow c",
+    ]
+    assert [x.line for x in differences([d], reported(d, state="failed"), "v1")] == ["~ flow d: failed → live"]
+    assert differences([b, c], found, "v1") == []
+
+
+def test_other_code_changes_the_supervisor_and_every_flow():
+    a = flow("a", STAYS)
+
+    assert [x.line for x in differences([replace(a, version="v2")], reported(a), "v2")] == [
+        "~ flows' supervisor: code",
+        "~ flow a: code changed: start anew",
+    ]
+
+
+def test_flows_that_others_keep_are_told_and_left_alone(tmp_path):
+    step = Flows(Context(settings(deploy=DeploySettings(secret=SECRET)), root=tmp_path))
+
+    assert [change.kind for change in step.plan()] == ["note"]
+    assert [state.ok for state in step.status()] == [True]
+
+
+# --- kept: real processes ---------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def keeper(tmp_path):
+    """A keeper that loses no time between restarts; it gives up after two."""
+    made = Keeper(tmp_path, tmp_path / "logs", "v1", first_s=0.05, limit=2)
+    yield made
+    made.stop()
+
+
+def states(keeper):
+    return {f.name: f.state for f in read_report(keeper.run).flows}
+
+
+def work(keeper, condition):
+    def done():
+        keeper.round()
+        return condition()
+
+    until(done)
+
+
+def test_a_flow_waits_for_those_before_it_and_not_for_one_that_has_failed(keeper):
+    keeper.take(Request("r", [flow("wrong", "exit(2)"), flow("first", STAYS), flow("second", STAYS)]))
+    keeper.round()
+    assert states(keeper) == {"wrong": "starting", "first": "waiting", "second": "waiting"}
+
+    work(keeper, lambda: states(keeper) == {"wrong": "failed", "first": "live", "second": "live"})
+
+
+@pytest.mark.parametrize(("code", "why"), [(2, "wrong configuration"), (4, "unsafe to continue")])
+def test_what_is_wrong_or_unsafe_is_not_started_again_and_says_so_with_its_last_lines(keeper, code, why):
+    keeper.take(Request("r", [flow("a", f"print('the reason', flush=True); exit({code})")]))
+
+    work(keeper, lambda: states(keeper) == {"a": "failed"})
+    [told] = read_report(keeper.run).flows
+    assert (told.restarts, told.exit_code, told.last_lines) == (0, code, "  | the reason")
+    assert told.reason == f"ended with exit code {code}, {why}: not started again by itself"
+
+
+def test_a_flow_that_ends_again_and_again_is_left_alone_until_it_is_asked_for_anew(keeper):
+    keeper.take(Request("r", [flow("a", "exit(3)")]))
+
+    work(keeper, lambda: states(keeper) == {"a": "failed"})
+    [told] = read_report(keeper.run).flows
+    assert (told.restarts, told.reason) == (2, "ended with exit code 3, after 2 restarts in a row: left alone")
+
+    keeper.take(Request("again", [flow("a", STAYS)]))
+    work(keeper, lambda: states(keeper) == {"a": "live"})
+
+
+def test_a_flow_that_is_killed_is_started_again(keeper):
+    keeper.take(Request("r", [flow("a", STAYS)]))
+    work(keeper, lambda: states(keeper) == {"a": "live"})
+    before = read_report(keeper.run).flows[0].pid
+    os.kill(before, signal.SIGKILL)
+
+    work(keeper, lambda: states(keeper) == {"a": "restarting"})
+    assert read_report(keeper.run).flows[0].reason == "killed by signal 9; started again after 0.05 s"
+    work(keeper, lambda: states(keeper) == {"a": "live"})
+    [after] = read_report(keeper.run).flows
+    assert (after.restarts, after.pid == before) == (1, False)
+
+
+def test_a_request_stops_what_it_leaves_out_starts_anew_what_it_changes_and_leaves_the_rest(keeper):
+    a, b, c = flow("a", STAYS), flow("b", LEAVES), flow("c", STAYS)
+    keeper.take(Request("r", [a, b, c]))
+    work(keeper, lambda: set(states(keeper).values()) == {"live"})
+    before = {f.name: f.pid for f in read_report(keeper.run).flows}
+
+    keeper.take(Request("s", [replace(a, environment={"X": "1"}), c]))
+    work(keeper, lambda: states(keeper) == {"a": "live", "c": "live"})
+    after = {f.name: f.pid for f in read_report(keeper.run).flows}
+    assert after["c"] == before["c"]
+    assert after["a"] != before["a"]
+    assert not psutil.pid_exists(before["b"])
+    assert (keeper.logs / "b.log").read_text() == "left cleanly\n"
+
+
+# --- the supervisor's process -----------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def control(tmp_path):
+    made = Control(tmp_path)
+    yield made
+    made.down()
+
+
+def test_apply_starts_a_supervisor_whose_flows_go_with_it_and_down_leaves_no_process(control, tmp_path):
+    control.apply([flow("a", STAYS), flow("b", STAYS)], patience_s=30)
+
+    pids = [f.pid for f in control.report().flows]
+    supervisor = psutil.Process(pids[0]).ppid()
+    assert request_file(tmp_path / "run").stat().st_mode & 0o777 == 0o600
+    assert control.down() == ["a", "b"]
+    assert not any(psutil.pid_exists(pid) for pid in [supervisor, *pids])
+    assert control.report() is None
+    assert not request_file(tmp_path / "run").exists()
+
+
+def test_flows_do_not_outlive_a_supervisor_that_is_killed_and_apply_starts_all_again(control):
+    control.apply([flow("a", STAYS)], patience_s=30)
+    pid = control.report().flows[0].pid
+    psutil.Process(psutil.Process(pid).ppid()).kill()
+
+    until(lambda: not psutil.pid_exists(pid))
+    assert control.report() is None
+    control.apply([flow("a", STAYS)], patience_s=30)
+    assert [f.state for f in control.report().flows] == ["live"]
+
+
+def test_a_second_supervisor_of_the_same_root_is_refused(control, tmp_path):
+    control.apply([flow("a", STAYS)], patience_s=30)
+
+    second = subprocess.run(
+        [sys.executable, "-m", "deploy.flows.supervisor", str(tmp_path)], cwd=PROJECT, capture_output=True, text=True
+    )
+
+    assert second.returncode == 2
+    assert "are kept by process" in second.stderr
+    assert [f.state for f in control.report().flows] == ["live"]
+
+
+def test_apply_says_why_a_flow_failed_with_its_exit_code_and_the_others_run_on(control):
+    with pytest.raises(ChildDied, match="no such account") as failed:
+        control.apply([flow("a", "print('no such account', flush=True); exit(2)"), flow("b", STAYS)], patience_s=30)
+
+    assert failed.value.exit_code == 2
+    assert {f.name: f.state for f in control.report().flows} == {"a": "failed", "b": "live"}
