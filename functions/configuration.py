@@ -12,6 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
+from functions.assignment import MAX_SHARDS
 from functions.events import (
     AccountConfig,
     InstrumentConfig,
@@ -181,6 +182,8 @@ def validate_account(config: AccountConfig) -> Faults:
         *validate_limits(config.limits),
         *validate_venue(config.venue),
     ]
+    if config.shard is not None and not 1 <= config.shard <= MAX_SHARDS:
+        faults.append(f"shard is from 1 to {MAX_SHARDS}, or none, was {config.shard}")
     if config.broker == "zerodha":
         limits = config.limits
         for field, value, most in (

@@ -95,6 +95,8 @@ def test_a_limit_beyond_what_the_engine_can_count_is_refused_with_its_bound(chan
         ({"venue": PaperVenue(slippage_bps="0.125")}, "venue.slippage_bps has at most 2 decimals, was 0.125"),
         ({"venue": PaperVenue(slippage_bps="1001")}, "venue.slippage_bps is from 0 to 1000 bps, was 1001"),
         ({"venue": PaperVenue(latency_ms=-1)}, "venue.latency_ms is from 0 to 60000, was -1"),
+        ({"shard": 0}, "shard is from 1 to 256, or none, was 0"),
+        ({"shard": 257}, "shard is from 1 to 256, or none, was 257"),
     ],
 )
 def test_an_account_that_cannot_be_counted_with_is_refused(change, fault):
