@@ -46,13 +46,14 @@ up: _environment
         docker compose --env-file .services/compose.env up -d --wait kafka postgres redis connect; \
     else .venv/bin/panda services up; fi
 
-# platform services down; their data stays
+# flows and platform services down; their data stays
 down: _environment
+    @.venv/bin/panda deploy down
     @.venv/bin/panda services down
     @if docker compose version > /dev/null 2>&1 && docker info > /dev/null 2>&1 && test -e .services/compose.env; then \
         docker compose --env-file .services/compose.env down; fi
 
-# schema, topics, users, rights and connectors as declared; a second time changes nothing
+# schema, topics, users, rights, connectors and flows as declared; a second time changes nothing
 deploy *arguments: _environment
     @.venv/bin/panda deploy apply {{arguments}}
 

@@ -70,25 +70,34 @@ class Flows:
     def status(self) -> list[State]:
         if not self._here:
             return [State("flows", True, _ELSEWHERE)]
-        report = self._control.report()
+        report, wanted = self._control.report(), self._wanted()
         found = {flow.name: flow for flow in report.flows} if report else {}
-        return [self._state(flow, found.get(flow.name)) for flow in self._wanted()]
-
-    def _state(self, flow: Flow, found: FlowReport | None) -> State:
-        what = f"flow {flow.name}"
-        if found is None:
-            return State(what, False, "not running: panda deploy apply")
-        if found.state != "live":
-            return State(what, False, f"{found.state} since {found.since}: {found.reason}\n{found.last_lines}".rstrip())
-        told = f"live since {found.since}, pid {found.pid}, {found.restarts} restarts"
-        return State(what, True, f"{told}, {behind(self._settings.kafka, flow)}" if flow.group else told)
+        lags = behind(self._settings.kafka, [flow for flow in wanted if flow.group and flow.name in found])
+        return [_state(flow, found.get(flow.name), lags.get(flow.name)) for flow in wanted]
 
 
-def behind(kafka: KafkaSettings, flow: Flow) -> str:
-    """How many records a flow's group has before it, in words."""
-    try:
-        ends = end_offsets(kafka, flow.topics)
-        read = committed(kafka, flow.group, flow.topics)
-    except PipelineError:
-        return "lag not known: Kafka does not tell"
-    return f"{sum(max(0, end - read.get(at, 0)) for at, end in ends.items())} records behind"
+def _state(flow: Flow, found: FlowReport | None, lag: int | None) -> State:
+    what = f"flow {flow.name}"
+    if found is None:
+        return State(what, False, "not running: panda deploy apply")
+    if found.state != "live":
+        return State(
+            what, False, f"{found.state} since {found.since}: {found.reason}\n{found.last_lines}".rstrip(": \n")
+        )
+    told = f"live since {found.since}, pid {found.pid}, {found.restarts} restarts"
+    if not flow.group:
+        return State(what, True, told)
+    return State(what, True, f"{told}, {'lag not known' if lag is None else f'{lag} records behind'}")
+
+
+def behind(kafka: KafkaSettings, flows: Sequence[Flow]) -> dict[str, int]:
+    """How many records each flow's group has before it; a broker that does not tell is asked no further."""
+    lags = {}
+    for flow in flows:
+        try:
+            ends = end_offsets(kafka, flow.topics)
+            read = committed(kafka, flow.group, flow.topics)
+        except PipelineError:
+            break
+        lags[flow.name] = sum(max(0, end - read.get(at, 0)) for at, end in ends.items())
+    return lags

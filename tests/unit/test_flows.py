@@ -11,13 +11,23 @@ import msgspec
 import psutil
 import pytest
 from pydantic import SecretStr
+from typer.testing import CliRunner
 
+from cli.commands import app
 from connectors.errors import ConfigError
-from connectors.settings import DatabaseSettings, DeploySettings, KafkaSettings, Settings, principal_password
+from connectors.settings import (
+    DatabaseSettings,
+    DeploySettings,
+    KafkaSettings,
+    RedisSettings,
+    Settings,
+    principal_password,
+)
 from deploy.flows.control import Control
 from deploy.flows.declared import Flow, declared
 from deploy.flows.keeper import Keeper
 from deploy.flows.records import Report, Request, read_report, request_file
+from deploy.plan.answering import answering
 from deploy.plan.flows import Flows, differences
 from deploy.plan.steps import Context
 from deploy.services.places import PROJECT
@@ -130,6 +140,45 @@ def test_flows_that_others_keep_are_told_and_left_alone(tmp_path):
 
     assert [change.kind for change in step.plan()] == ["note"]
     assert [state.ok for state in step.status()] == [True]
+
+
+def test_status_tells_what_runs_what_does_not_and_that_a_broker_which_is_down_does_not_tell_the_lag(
+    monkeypatch, tmp_path
+):
+    monkeypatch.setattr("connectors.kafka.client.START_S", 0.2)
+    monkeypatch.setattr("connectors.kafka.source.START_S", 0.2)
+    here = settings(kafka=KafkaSettings(bootstrap="127.0.0.1:1"))
+    wanted = declared(here)
+    fallen = replace(
+        reported(wanted[1], state="restarting").flows[0], reason="killed by signal 9", last_lines="  | so much"
+    )
+    report = replace(reported(wanted[2]), flows=[*reported(wanted[2]).flows, fallen])
+    monkeypatch.setattr(Control, "report", lambda self: report)
+
+    assert [(s.what, s.ok, s.detail) for s in Flows(Context(here, root=tmp_path)).status()] == [
+        ("flow config", False, "not running: panda deploy apply"),
+        ("flow archive", False, "restarting since then: killed by signal 9\n  | so much"),
+        ("flow cache-paper", True, "live since then, pid 1, 0 restarts, lag not known"),
+        ("flow api", False, "not running: panda deploy apply"),
+        ("flow pipeline-paper", False, "not running: panda deploy apply"),
+    ]
+
+
+def test_down_where_nothing_runs_says_so(monkeypatch, tmp_path):
+    monkeypatch.chdir(tmp_path)
+
+    ran = CliRunner().invoke(app, ["deploy", "down"])
+
+    assert (ran.exit_code, ran.output) == (0, "no flow was running\n")
+
+
+def test_services_that_do_not_answer_are_told_and_raise_nothing(monkeypatch, tmp_path):
+    monkeypatch.setattr("deploy.plan.answering.PATIENCE_S", 0.2)
+    nobody = settings(
+        kafka=KafkaSettings(bootstrap="127.0.0.1:1"), redis=RedisSettings(url=SecretStr("redis://127.0.0.1:1/0"))
+    )
+
+    assert [(s.what, s.ok) for s in answering(nobody)] == [("kafka 127.0.0.1:1", False), ("redis", False)]
 
 
 # --- kept: real processes ---------------------------------------------------------------------------------------------
