@@ -18,6 +18,8 @@ import duckdb
 
 from connectors.errors import ConfigError, DataError
 from connectors.lake.files import archived, prepare
+from connectors.lake.stores import Lake, Store, literal, store_at
+from connectors.settings import LakeSettings
 from functions.events import rupees
 
 VIEWS: Final = (
@@ -32,29 +34,41 @@ Cursor = tuple[str, str]  # timestamp and id of the last item of the page before
 # --- connecting -------------------------------------------------------------------------------------------------------
 
 
-def connect(lake_path: str | Path) -> duckdb.DuckDBPyConnection:
+def found(lake: Lake) -> Store:
+    """The store of a lake that is there. Raises: `ConfigError` where it is not."""
+    settings = lake if isinstance(lake, LakeSettings) else LakeSettings(path=str(lake))
+    if settings.bucket:
+        return store_at(settings)
+    path = Path(settings.path).expanduser().resolve()
+    if not path.is_dir():
+        raise ConfigError(f"there is no lake at {path}", remedy="`panda demo` or `panda run archive` makes one")
+    return store_at(path)
+
+
+def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
     """A connection with the views of `views.sql` over this lake.
 
     Raises: `ConfigError` where there is no such lake, `DependencyError` where its empty files cannot be made.
     """
-    path = Path(lake_path).expanduser().resolve()
-    if not path.is_dir():
-        raise ConfigError(f"there is no lake at {path}", remedy="`panda demo` or `panda run archive` makes one")
-    prepare(path, archived(_SOME_BROKER))
+    return _connected(found(lake))
+
+
+def _connected(store: Store) -> duckdb.DuckDBPyConnection:
+    prepare(store, archived(_SOME_BROKER))
     connection = duckdb.connect(
         config={"autoinstall_known_extensions": False, "autoload_known_extensions": False, "memory_limit": "2GB"}
     )
-    _point_at(connection, path)
+    store.attach(connection)
+    _point_at(connection, store)
     connection.execute(resources.files("analytics").joinpath("views.sql").read_text(encoding="utf-8"))
-    quoted = str(path).replace("'", "''")
-    connection.execute(f"SET allowed_directories = ['{quoted}']")
+    connection.execute(f"SET allowed_directories = [{literal(store.url)}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
 
-def _point_at(connection: duckdb.DuckDBPyConnection, path: Path) -> None:
-    connection.execute("SET VARIABLE lake = ?", [str(path)])
+def _point_at(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
+    connection.execute("SET VARIABLE lake = ?", [store.url])
 
 
 # --- any question -----------------------------------------------------------------------------------------------------
@@ -168,9 +182,9 @@ def _naive(timestamp: str) -> datetime:
 class Queries:
     """The read functions over one lake; any thread may call them."""
 
-    def __init__(self, lake_path: str | Path) -> None:
-        self._path = Path(lake_path).expanduser().resolve()
-        self._connection = connect(lake_path)
+    def __init__(self, lake: Lake) -> None:
+        self._store = found(lake)
+        self._connection = _connected(self._store)
         self._opening = threading.Lock()
 
     @contextmanager
@@ -178,7 +192,7 @@ class Queries:
         with self._opening:
             cursor = self._connection.cursor()
         try:
-            _point_at(cursor, self._path)
+            _point_at(cursor, self._store)
             yield cursor
         finally:
             cursor.close()
@@ -192,6 +206,9 @@ class Queries:
                     names = [column[0] for column in answer.description or []]
                     return [dict(zip(names, map(_plain, row), strict=True)) for row in answer.fetchall()]
                 except duckdb.Error as error:
+                    trouble = self._store.trouble()
+                    if trouble is not None:
+                        raise trouble from error
                     if attempt == 2:
                         raise _damaged(error) from error
         raise AssertionError("unreachable")

@@ -19,6 +19,7 @@ from connectors import logging
 from connectors.errors import ConfigError, PipelineError
 from connectors.kafka.source import Offsets
 from connectors.lake.files import archived, prepare
+from connectors.lake.stores import store_at
 from connectors.logging import logger
 from connectors.redis import connect
 from connectors.settings import ApiSettings, Settings, load
@@ -96,8 +97,8 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):  # until uvicorn takes over, and after: it raises them again
         signal.signal(number, lambda *_: asked_to_stop.set())
     ends = _Ends(settings)
-    prepare(Path(settings.lake.path), archived(settings.active_brokers))
-    client, queries = connect(settings.redis), Queries(settings.lake.path)
+    prepare(store_at(settings.lake), archived(settings.active_brokers))
+    client, queries = connect(settings.redis), Queries(settings.lake)
     config = uvicorn.Config(
         create_app(settings, client, queries, ends), log_config=None, access_log=False, server_header=False, lifespan="off",
         timeout_graceful_shutdown=5,

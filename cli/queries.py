@@ -6,15 +6,16 @@ from shutil import get_terminal_size
 import typer
 
 from cli.commands import as_line
-from connectors.settings import Settings, load
+from connectors.settings import LakeSettings, Settings, load
 
 
-def _lake(settings: Settings, given: Path | None) -> str:
+def _lake(settings: Settings, given: Path | None) -> LakeSettings | Path:
     """The lake asked for, else that of the settings, else the last demo's."""
     if given is not None:
-        return str(given)
+        return given
     demo = settings.data_dir / "demo" / "lake"
-    return str(demo) if not Path(settings.lake.path).exists() and demo.exists() else settings.lake.path
+    missing = not settings.lake.bucket and not Path(settings.lake.path).exists()
+    return demo if missing and demo.exists() else settings.lake
 
 
 def run_sql(query: str, lake: Path | None, *, as_json: bool) -> None:

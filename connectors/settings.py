@@ -31,6 +31,7 @@ from connectors.errors import ConfigError
 
 PREFIX: Final = "PANDA_"
 DELIMITER: Final = "__"
+S3: Final = "s3://"
 SECRET_NOT_SHOWN: Final = "(secret, not shown)"
 
 Broker = Literal["paper", "zerodha"]
@@ -73,6 +74,15 @@ def _each_once(brokers: tuple[Broker, ...]) -> tuple[Broker, ...]:
     return brokers
 
 
+def _lake_path(text: str) -> str:
+    if "://" not in text:
+        return text
+    parts = urlsplit(text)
+    if not text.startswith(S3) or not parts.hostname or parts.username or parts.query or "*" in text or "'" in text:
+        raise ValueError(f"must be a directory or s3://bucket/prefix, was {text!r}")
+    return text.rstrip("/")
+
+
 def _upper(value: object) -> object:
     return value.upper() if isinstance(value, str) else value
 
@@ -84,6 +94,7 @@ def _http_url(text: str) -> str:
     return text.rstrip("/")
 
 
+LakePath = Annotated[str, AfterValidator(_lake_path)]
 HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Addresses = Annotated[str, AfterValidator(_addresses)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
@@ -157,19 +168,47 @@ class DeploySettings(_Part):
         description="From it come the passwords of the flows' Kafka users; empty on a broker without authentication",
     )
     flows: Literal["here", "elsewhere"] = Field(
-        "elsewhere", description="Where the flows run: `panda deploy` keeps them on this machine, or others do elsewhere"
+        "elsewhere",
+        description="Where the flows run: `panda deploy` keeps them on this machine, or others do elsewhere",
     )
     shards: int = Field(1, ge=1, le=256, description="Pipelines a broker, each with its share of the accounts")
 
 
 class LakeSettings(_Part):
-    """The Parquet archive."""
+    """The Parquet archive: a directory, or a place in a bucket behind S3's protocol."""
 
-    path: str = Field(
+    path: LakePath = Field(
         min_length=1,
-        description="Directory of the Parquet archive",
+        description="Directory of the Parquet archive, or s3://bucket/prefix",
         json_schema_extra={"default_text": "<PANDA_DATA_DIR>/lake"},
     )
+    endpoint: Annotated[str, AfterValidator(lambda text: _http_url(text) if text else text)] = Field(
+        "", description="Address of the store that holds the bucket; empty is Amazon's of the region"
+    )
+    region: str = Field("us-east-1", min_length=1, description="Region of the bucket")
+    key_id: str = Field("", description="Id of the access key to the bucket; empty takes the machine's own identity")
+    secret: SecretStr = Field(SecretStr(""), description="Secret of the access key to the bucket")
+    url_style: Literal["path", "virtual"] = Field(
+        "path", description="Whether the bucket stands in the path of a request or before the host's name"
+    )
+
+    @property
+    def bucket(self) -> str:
+        """Empty where the archive is a directory."""
+        return urlsplit(self.path).netloc if self.path.startswith(S3) else ""
+
+    @property
+    def prefix(self) -> str:
+        """Where in the bucket the archive begins."""
+        return urlsplit(self.path).path.strip("/") if self.bucket else ""
+
+    @model_validator(mode="after")
+    def _key_is_whole_and_for_a_bucket(self) -> "LakeSettings":
+        if bool(self.key_id) != bool(self.secret.get_secret_value()):
+            raise ValueError("key_id and secret go together")
+        if not self.bucket and (self.key_id or self.endpoint):
+            raise ValueError("key_id and endpoint are used with a path s3://bucket/prefix only")
+        return self
 
 
 class ApiSettings(_Part):

@@ -6,7 +6,6 @@ Goes on where the names of the lake's files end. A restart reads again what was 
 """
 
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import bytewax.operators as op
@@ -93,7 +92,7 @@ def first_offsets(kafka: KafkaSettings, topics: list[str]) -> dict[tuple[str, in
 def live(settings: Settings, *, stop: Callable[[], bool] = stopping) -> Dataflow:
     """The flow from the log into the lake of these settings."""
     topics = archived(settings.active_brokers)
-    archive = Archive(Path(settings.lake.path), topics)
+    archive = Archive(settings.lake, topics, stop=stop)
 
     def positions() -> dict[tuple[str, int], int]:
         archive.open()

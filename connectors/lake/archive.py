@@ -1,18 +1,16 @@
 """The archive: the one writer of a lake, which goes on where the names of its files end."""
 
-import fcntl
-import os
 import time
 import weakref
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
-from pathlib import Path
 from typing import Final
 
-from connectors.errors import ConfigError, DataError, DependencyError
+from connectors.errors import DataError
 from connectors.kafka.records import Record
-from connectors.lake.files import NO_DATE, File, Files, file_of, merged, prepare, side_by_side, sync
+from connectors.lake.files import CORRUPT, NO_DATE, File, Files, merged, prepare, side_by_side
 from connectors.lake.rows import Row, date_of, rows_of
+from connectors.lake.stores import Lake, patiently, store_at
 from connectors.logging import logger
 
 FLUSH_RECORDS: Final = 50_000
@@ -34,11 +32,19 @@ class _Segment:
 
 
 class Archive:
-    """The one writer of a lake. Records go in by `add`, leave memory by `flush`, and are then on disk."""
+    """The one writer of a lake. Records go in by `add`, leave memory by `flush`, and are then in a file.
 
-    def __init__(self, path: Path, topics: Sequence[str], *, clock: Callable[[], float] = time.monotonic) -> None:
-        self._files = Files(path)
-        self._path = path
+    A lake that is full or away is waited for, with the batch in hand; where `stop` asks to stop meanwhile, what waits
+    raises `DependencyError`.
+    """
+
+    def __init__(
+        self, lake: Lake, topics: Sequence[str], *, clock: Callable[[], float] = time.monotonic,
+        stop: Callable[[], bool] = lambda: False,
+    ) -> None:  # fmt: skip
+        self._store = store_at(lake)
+        self._stop = stop
+        self._files = Files(self._store, stop=stop)
         self._topics = list(topics)
         self._clock = clock
         self._lock: weakref.finalize[..., Archive] | None = None  # releases it, at the latest with this object
@@ -57,8 +63,9 @@ class Archive:
         Raises: `ConfigError` where another process archives into it, `DependencyError` where it cannot be written.
         """
         if self._lock is None:
-            self._take_lock()
-            prepare(self._path, self._topics)
+            release = patiently(self._store.hold, stop=self._stop, what=self._store.url)
+            self._lock = weakref.finalize(self, release)
+            prepare(self._store, self._topics, stop=self._stop)
             for topic in self._topics:
                 self._tidy(topic)
                 self._check(topic)
@@ -68,26 +75,9 @@ class Archive:
             self._cover(topic)
         return dict(self._next)
 
-    def _take_lock(self) -> None:
-        try:
-            self._path.mkdir(parents=True, exist_ok=True)
-            lock = os.open(self._path / ".archive.lock", os.O_CREAT | os.O_RDWR, 0o644)
-        except OSError as error:
-            raise DependencyError(f"the lake cannot be written: {error}", remedy="give access to it") from error
-        try:
-            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        except OSError:
-            os.close(lock)
-            raise ConfigError(
-                f"another process archives into {self._path}",
-                remedy="run one archive per lake, or set PANDA_LAKE__PATH",
-            ) from None
-        self._lock = weakref.finalize(self, os.close, lock)
-
     def _tidy(self, topic: str) -> None:
         """What a crash left: temporary files, and parts whose merged file is there."""
-        for temporary in (self._path / topic).glob("date=*/.[0-9]*.tmp"):
-            temporary.unlink()
+        self._files.tidy(topic)
         by_place: dict[tuple[str, int], list[File]] = {}
         for file in self._files.of(topic):
             by_place.setdefault((file.date, file.partition), []).append(file)
@@ -107,8 +97,7 @@ class Archive:
                 rest = file.path.with_name(f"{file.partition}-{covered + 1}-{file.last}.parquet")
                 self._files.copy(rest, [file.path], where=f'"offset" > {covered}')
                 covered, holder = file.last, File(file.partition, covered + 1, file.last, rest)
-            file.path.unlink()
-            sync(file.path.parent)
+            self._files.remove(file)
             logger().info("lake.tidied", file=str(file.path))
 
     def _check(self, topic: str) -> None:
@@ -125,9 +114,7 @@ class Archive:
         fault = self._files.fault([file], whole=whole)
         if fault is None:
             return
-        aside = file.path.with_name(file.path.name + ".corrupt")
-        file.path.replace(aside)
-        sync(file.path.parent)
+        aside = self._files.set_aside(file)
         logger().error(
             "lake.corrupt", topic=topic, partition=file.partition, first_offset=file.first, last_offset=file.last,
             fault=fault, set_aside=str(aside), next="these records are read again from the log",
@@ -137,12 +124,9 @@ class Archive:
         """Where the first gap begins, and what is there beyond it; what was set aside at the beginning is a gap."""
         present: dict[int, list[File]] = {}
         begins: dict[int, int] = {}
-        for path in (self._path / topic).glob("date=*/*"):
-            file = file_of(path)
-            if file is None:
-                continue
+        for file in self._files.named(topic):
             begins[file.partition] = min(begins.get(file.partition, file.first), file.first)
-            if not path.name.endswith(".corrupt"):
+            if file.path.suffix != CORRUPT:
                 present.setdefault(file.partition, []).append(file)
         for partition, begin in begins.items():
             files = present.get(partition, [])
@@ -164,10 +148,7 @@ class Archive:
             while at in self._next and self._next[at] < first:
                 position, ahead = self._next[at], self._ahead[at]
                 last = min(first, ahead[0][0] if ahead else first) - 1
-                note = self._files.directory(topic, self._date[at]) / f"{partition}-{position}-{last}.lost"
-                note.parent.mkdir(parents=True, exist_ok=True)
-                note.touch()
-                sync(note.parent)
+                self._files.note(topic, self._date[at], f"{partition}-{position}-{last}.lost")
                 logger().critical(
                     "lake.lost", topic=topic, partition=partition, first_offset=position, last_offset=last
                 )
@@ -180,6 +161,7 @@ class Archive:
 
     def add(self, records: Iterable[Record]) -> None:
         """Takes records, in their order a partition; those that are there already are passed over."""
+        patiently(self._store.still_held, stop=self._stop, what=self._store.url)
         for record in records:
             at = (record.topic, record.partition)
             offset = record.offset
@@ -209,7 +191,7 @@ class Archive:
         return self.pending >= FLUSH_RECORDS or (self.pending > 0 and self._clock() - self._flushed >= FLUSH_S)
 
     def flush(self) -> None:
-        """Everything taken is on disk when this returns. Raises: `DependencyError` where it cannot be."""
+        """Everything taken is in files when this returns. Raises: `DependencyError` where it cannot be."""
         touched: set[tuple[str, str]] = set()
         for at in list(self._segments):
             for segment in self._segments[at]:
@@ -246,7 +228,7 @@ class Archive:
     # --- compaction ---------------------------------------------------------------------------------------------------
 
     def _compact_small(self, topic: str, date: str) -> None:
-        small = [file for file in self._files.of(topic, date) if file.path.stat().st_size < SMALL_BYTES]
+        small = [file for file in self._files.of(topic, date) if file.size < SMALL_BYTES]
         self._merge(small, at_least=COMPACT_AT)
 
     def compact(self, topic: str, date: str) -> int:
@@ -275,8 +257,7 @@ class Archive:
         target = group[0].path.with_name(f"{group[0].partition}-{group[0].first}-{group[-1].last}.parquet")
         self._files.copy(target, [file.path for file in group])
         for file in group:
-            file.path.unlink()
-        sync(target.parent)
+            self._files.remove(file)
 
     # --- end ----------------------------------------------------------------------------------------------------------
 

@@ -5,9 +5,10 @@ import signal as signals
 import subprocess
 import sys
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from functools import partial
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from typing import Any
 
 import duckdb
@@ -24,6 +25,7 @@ from connectors.kafka.source import end_offsets
 from connectors.lake.archive import COMPACT_AT, Archive
 from connectors.lake.files import Files
 from connectors.lake.files import archived as archived_topics
+from connectors.lake.stores import store_at
 from connectors.settings import KafkaSettings, LakeSettings, Settings
 from dataflows import archive as flow
 from functions.events import encode
@@ -276,23 +278,50 @@ def test_what_neither_the_log_nor_the_lake_has_is_told_as_lost_and_does_not_stop
     assert [(line["event"], line["first_offset"], line["last_offset"]) for line in logged] == [("lake.lost", 3, 5)]
 
 
-def test_a_full_disk_stops_the_archive_and_leaves_no_half_file(tmp_path: Path):
-    archived(tmp_path, [[]])
-    archive = Archive(tmp_path, TOPICS)
-    archive.open()
-    archive.add(many(2000, Log()))
+@contextmanager
+def full_disk() -> Iterator[Callable[[], None]]:
+    """No file of this process grows beyond 4 KiB, until what is yielded is called."""
     limit = resource.getrlimit(resource.RLIMIT_FSIZE)
     ignored = signals.signal(signals.SIGXFSZ, signals.SIG_IGN)
     resource.setrlimit(resource.RLIMIT_FSIZE, (4096, limit[1]))
     try:
-        with pytest.raises(DependencyError, match="the lake cannot be written"):
-            archive.flush()
+        yield lambda: resource.setrlimit(resource.RLIMIT_FSIZE, limit)
     finally:
         resource.setrlimit(resource.RLIMIT_FSIZE, limit)
         signals.signal(signals.SIGXFSZ, ignored)
+
+
+def test_a_full_disk_is_waited_for_until_the_stop_and_leaves_no_half_file(tmp_path: Path):
+    archived(tmp_path, [[]])
+    archive = Archive(tmp_path, TOPICS, stop=lambda: True)
+    archive.open()
+    archive.add(many(2000, Log()))
+    with full_disk(), pytest.raises(DependencyError, match="stopped while the lake could not be used"):
+        archive.flush()
     archive.close()
 
     assert names(tmp_path, RAW) == []
+
+
+def test_when_a_full_disk_has_room_again_everything_is_written(tmp_path: Path):
+    archived(tmp_path, [[]])
+    with full_disk() as make_room, capture_logs() as logged:
+        asked: list[int] = []
+
+        def stop() -> bool:
+            asked.append(1)
+            if len(asked) == 2:
+                make_room()
+            return False
+
+        archive = Archive(tmp_path, TOPICS, stop=stop)
+        archive.open()
+        archive.add(many(2000, Log()))
+        archive.flush()
+        archive.close()
+
+    assert offsets(tmp_path, RAW) == list(range(2000))
+    assert [line["event"] for line in logged] == ["lake.unavailable", "lake.available"]
 
 
 def test_a_second_archive_on_the_same_lake_is_refused(tmp_path: Path):
@@ -344,8 +373,9 @@ def test_a_crash_within_compaction_is_tidied_at_the_next_start(tmp_path: Path, r
     _in_parts(tmp_path, 4)
     directory = tmp_path / RAW / "date=2026-05-06"
     parts = sorted(directory.glob("0-*.parquet"))
-    files = Files(tmp_path)
-    files.copy(directory / "0-0-3.parquet", parts)
+    files = Files(store_at(tmp_path))
+    here = PurePosixPath(RAW, "date=2026-05-06")
+    files.copy(here / "0-0-3.parquet", [here / part.name for part in parts])
     files.close()
     for part in parts[:removed]:
         part.unlink()
@@ -396,7 +426,7 @@ def test_small_files_are_joined_while_the_archive_runs(tmp_path: Path):
 
 _ARCHIVING = """
 import sys
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from connectors.kafka.records import Record
 from connectors.lake.archive import Archive
 import connectors.lake.archive

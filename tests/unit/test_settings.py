@@ -221,3 +221,32 @@ def test_the_env_file_of_the_test_platform_sets_every_place_on_the_ports_of_its_
 def test_every_setting_says_in_the_table_what_it_means():
     assert [name for name, field in FIELDS.items() if not field.description] == []
     assert [name for name in FIELDS if f"| `{name}` |" not in settings_page()] == []
+
+
+def test_the_archive_may_lie_in_a_bucket(desk):
+    desk.setenv("PANDA_LAKE__PATH", "s3://archive/desk/one/")
+    desk.setenv("PANDA_LAKE__KEY_ID", "id")
+    desk.setenv("PANDA_LAKE__SECRET", "hidden")
+
+    lake = load().lake
+
+    assert (lake.path, lake.bucket, lake.prefix) == ("s3://archive/desk/one", "archive", "desk/one")
+    assert "hidden" not in repr(lake)
+
+
+@pytest.mark.parametrize(
+    ("given", "said"),
+    [
+        ({"PATH": "gs://archive"}, "must be a directory or s3://bucket/prefix"),
+        ({"PATH": "s3://"}, "must be a directory or s3://bucket/prefix"),
+        ({"PATH": "s3://id:secret@archive"}, "must be a directory or s3://bucket/prefix"),
+        ({"PATH": "s3://archive", "KEY_ID": "id"}, "key_id and secret go together"),
+        ({"PATH": "/archive", "ENDPOINT": "http://127.0.0.1:9000"}, "are used with a path s3://bucket/prefix only"),
+        ({"PATH": "s3://archive", "ENDPOINT": "127.0.0.1:9000"}, "must be http://host:port"),
+    ],
+)
+def test_a_place_of_the_archive_that_cannot_be_is_refused(desk, given, said):
+    for name, value in given.items():
+        desk.setenv(f"PANDA_LAKE__{name}", value)
+
+    assert said in refusal().message

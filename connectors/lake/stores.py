@@ -1,0 +1,230 @@
+"""Stores: where a lake's files lie. A local disk here; a bucket behind S3's protocol in `bucket`.
+
+What a store promises: `put` leaves a file whole or not at all, and a name that was put is seen by the next listing.
+"""
+
+import errno
+import fcntl
+import os
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path, PurePosixPath
+from typing import Any, Final, NamedTuple, Protocol, TypeVar
+
+import duckdb
+
+from connectors.errors import ConfigError, DependencyError, PipelineError, RetryableError
+from connectors.logging import logger
+from connectors.settings import LakeSettings
+
+FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE)  # what room or time may put right
+LOCK: Final = ".archive.lock"
+LONGEST_WAIT_S: Final = 5.0
+
+Lake = LakeSettings | Path | str  # by its settings, or a directory
+_T = TypeVar("_T")
+
+
+class Stored(NamedTuple):
+    """A file by its name below the lake."""
+
+    name: PurePosixPath
+    size: int
+
+
+class Store(Protocol):
+    """The files of one lake, by names below it. Every method raises `RetryableError` where waiting may help."""
+
+    @property
+    def url(self) -> str:
+        """What stands before a name when DuckDB reads it."""
+        ...
+
+    def listed(self, below: str) -> list[Stored]:
+        """All files below a directory, whole ones only."""
+        ...
+
+    def exists(self, name: PurePosixPath) -> bool: ...
+
+    def put(self, name: PurePosixPath, write: Callable[[Path], None]) -> None:
+        """A file with what `write` leaves at a local path, over one of that name."""
+        ...
+
+    def duplicate(self, name: PurePosixPath, to: PurePosixPath) -> None: ...
+
+    def rename(self, name: PurePosixPath, to: PurePosixPath) -> None: ...
+
+    def remove(self, name: PurePosixPath) -> None: ...
+
+    def tidy(self, below: str) -> None:
+        """Removes what a crash left half written below a directory."""
+        ...
+
+    def hold(self) -> Callable[[], None]:
+        """Takes the lake for one writer; what it returns gives it back. Raises: `ConfigError` where another holds it."""
+        ...
+
+    def still_held(self) -> None:
+        """To be called often by the holder. Raises: `FatalError` where another has taken the lake."""
+        ...
+
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """Lets a connection read what `url` names."""
+        ...
+
+    def trouble(self) -> PipelineError | None:
+        """Why the last reading through a connection failed, where it was the store and not the file; asked once."""
+        ...
+
+
+def store_at(lake: Lake) -> Store:
+    """The store that settings name; a path stands for a directory. Nothing is made or asked yet."""
+    settings = lake if isinstance(lake, LakeSettings) else LakeSettings(path=str(lake))
+    if settings.bucket:
+        from connectors.lake.bucket import Bucket
+
+        return Bucket(settings)
+    return Directory(Path(settings.path).expanduser())
+
+
+def patiently(attempt: Callable[[], _T], *, stop: Callable[[], bool], what: str) -> _T:
+    """What `attempt` answers, however long the lake is full or away; told once when it begins and once when it ends.
+
+    Raises: `DependencyError` when the process is stopped meanwhile.
+    """
+    away_since: float | None = None
+    pause_s = 0.05
+    while True:
+        try:
+            answer = attempt()
+        except RetryableError as error:
+            if stop():
+                raise DependencyError(
+                    f"stopped while the lake could not be used: {what}: {error.message}",
+                    remedy=f"{error.remedy}; what is not in it is read again at the next start",
+                ) from error
+            if away_since is None:
+                away_since = time.monotonic()
+                logger().warning("lake.unavailable", what=what, error=error.message, remedy=error.remedy)
+            time.sleep(pause_s)
+            pause_s = min(2 * pause_s, LONGEST_WAIT_S)
+            continue
+        if away_since is not None:
+            logger().info("lake.available", away_s=round(time.monotonic() - away_since, 3))
+        return answer
+
+
+def sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _is_full(error: OSError | duckdb.Error) -> bool:
+    if isinstance(error, OSError):
+        return error.errno in FULL
+    return any(os.strerror(number) in str(error) for number in FULL)
+
+
+class Directory:
+    """A lake on a local disk: files are written under another name, synced and renamed."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    @property
+    def url(self) -> str:
+        return str(self._path)
+
+    @contextmanager
+    def _told(self, name: object) -> Iterator[None]:
+        try:
+            yield
+        except (OSError, duckdb.Error) as error:
+            kind = RetryableError if _is_full(error) else DependencyError
+            raise kind(
+                f"the lake cannot be written: {self._path / str(name)}: {error}",
+                remedy="make room or give access; the archive goes on where it stopped",
+            ) from error
+
+    def listed(self, below: str) -> list[Stored]:
+        found = []
+        for path in (self._path / below).glob("**/*"):
+            with suppress(FileNotFoundError):  # a compaction may take it away meanwhile
+                if path.is_file() and not path.name.startswith("."):
+                    name = PurePosixPath(path.relative_to(self._path).as_posix())
+                    found.append(Stored(name, path.stat().st_size))
+        return sorted(found)
+
+    def exists(self, name: PurePosixPath) -> bool:
+        return (self._path / name).exists()
+
+    def put(self, name: PurePosixPath, write: Callable[[Path], None]) -> None:
+        target = self._path / name
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")  # a reader may prepare the lake too
+        with self._told(name):
+            try:
+                target.parent.mkdir(parents=True, exist_ok=True)
+                write(temporary)
+                sync(temporary)
+                temporary.replace(target)
+                sync(target.parent)
+            finally:
+                with suppress(OSError):
+                    temporary.unlink(missing_ok=True)
+
+    def duplicate(self, name: PurePosixPath, to: PurePosixPath) -> None:
+        """A second name is whole at once, and needs no syncing of its content."""
+        with self._told(to):
+            (self._path / to).parent.mkdir(parents=True, exist_ok=True)
+            with suppress(FileExistsError):
+                os.link(self._path / name, self._path / to)
+
+    def rename(self, name: PurePosixPath, to: PurePosixPath) -> None:
+        with self._told(to):
+            (self._path / name).replace(self._path / to)
+            sync((self._path / to).parent)
+
+    def remove(self, name: PurePosixPath) -> None:
+        with self._told(name):
+            (self._path / name).unlink()
+            sync((self._path / name).parent)
+
+    def tidy(self, below: str) -> None:
+        for temporary in (self._path / below).glob("date=*/.[0-9]*.tmp"):
+            temporary.unlink()
+
+    def hold(self) -> Callable[[], None]:
+        """The lock ends with the process."""
+        with self._told(LOCK):
+            self._path.mkdir(parents=True, exist_ok=True)
+            lock = os.open(self._path / LOCK, os.O_CREAT | os.O_RDWR, 0o644)
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except OSError:
+            os.close(lock)
+            raise another_writer(str(self._path)) from None
+        return lambda: os.close(lock)
+
+    def still_held(self) -> None:
+        """The system keeps the lock."""
+
+    def attach(self, connection: duckdb.DuckDBPyConnection) -> None:
+        """DuckDB reads a disk by itself."""
+
+    def trouble(self) -> PipelineError | None:
+        return None
+
+
+def another_writer(where: str) -> ConfigError:
+    return ConfigError(
+        f"another process archives into {where}", remedy="run one archive per lake, or set PANDA_LAKE__PATH"
+    )
+
+
+def literal(value: Any) -> str:
+    """A text of SQL."""
+    return "'" + str(value).replace("'", "''") + "'"
