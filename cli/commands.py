@@ -59,6 +59,18 @@ def run(
 
 
 @app.command()
+def shards(
+    after: Annotated[int, typer.Argument(help="How many shards there shall be.")],
+    before: Annotated[int, typer.Option(help="How many there are.")] = 1,
+    broker: Annotated[str, typer.Option(help="Whose accounts.")] = "paper",
+) -> None:
+    """Move accounts, with their books, to other shards; no worker of the broker may run."""
+    from cli.flows import reshard
+
+    reshard(broker, before, after)
+
+
+@app.command()
 def feed(
     source: Annotated[Literal["sim", "file"], typer.Option(help="Simulated day or recorded files.")] = "sim",
     data: Annotated[list[Path] | None, typer.Option(help="Recorded files or folders, with --source file.")] = None,

@@ -71,6 +71,20 @@ def run_flow(flow: str, broker: str, shard: str = "1/1") -> None:
     _FLOWS[flow](settings, broker, seat)
 
 
+def reshard(broker: str, before: int, after: int) -> None:
+    """Raises: `PipelineError` with what is in the way."""
+    from dataflows import resharding
+
+    settings = load()
+    logging.configure(settings.log, "shards")
+    try:
+        Seat(1, before), Seat(1, after)
+    except ValueError as error:
+        raise ConfigError(str(error), remedy="e.g. `panda shards 4 --before 1`") from error
+    for key, accounts in resharding.reshard(settings, broker, before, after).items():
+        print(f"{key}: {', '.join(accounts)}")
+
+
 def run_feed(
     source: str, data: tuple[Path, ...], speed: float, seed: int, day: str | None, bad_tick_rate: float,
     seconds: float | None,

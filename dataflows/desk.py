@@ -270,6 +270,12 @@ def _accounts(known: Known, broker: str) -> list[AccountConfig]:
 _CHANGING: Final = (CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
 
 
+def accounts_of(blob: bytes) -> list[str]:
+    """The accounts of a desk that `to_bytes` describes."""
+    accounts = msgspec.json.decode(msgspec.msgpack.decode(blob)["accounts"], type=list[AccountConfig])
+    return [account.account for account in accounts]
+
+
 def from_bytes(blob: bytes, broker: str, seat: Seat = ALONE) -> Desk:
     """A desk as `to_bytes` describes it, its state still empty."""
     kept = msgspec.msgpack.decode(blob)

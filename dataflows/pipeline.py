@@ -38,6 +38,7 @@ from dataflows.desk import (
     Configuration,
     Desk,
     Refused,
+    accounts_of,
     configuration,
     from_bytes,
 )
@@ -250,19 +251,21 @@ class Publish:
         if marker is None:
             return self.key, Published(events)
         work.state[self.name] = self.desk.publisher.to_bytes()
-        return self.key, Published(events, self._snapshot(work.state, marker))
+        snapshot = Outgoing(PIPELINE_SNAPSHOTS.name, self.key.encode(), encoded_snapshot(work.state, marker))
+        return self.key, Published(events, snapshot)
 
-    def _snapshot(self, state: dict[str, bytes], marker: Marker) -> Outgoing:
-        blob = msgspec.msgpack.encode(
-            {
-                "version": SNAPSHOT_VERSION,
-                "positions": [[topic, partition, offset] for (topic, partition), offset in marker.positions.items()],
-                "session": marker.session,
-                "following": marker.following,
-                "state": state,
-            }
-        )
-        return Outgoing(PIPELINE_SNAPSHOTS.name, self.key.encode(), blob)
+
+def encoded_snapshot(state: dict[str, bytes], marker: Marker) -> bytes:
+    """The state of every step and where on the log it belongs, as one blob with its version."""
+    return msgspec.msgpack.encode(
+        {
+            "version": SNAPSHOT_VERSION,
+            "positions": [[topic, partition, offset] for (topic, partition), offset in marker.positions.items()],
+            "session": marker.session,
+            "following": marker.following,
+            "state": state,
+        }
+    )
 
 
 def _id_of(record: Record) -> str:
@@ -308,6 +311,14 @@ class Parts:
     @property
     def index_of(self) -> dict[int, int]:
         return self.account.shard.index_of
+
+    def state(self) -> dict[str, bytes]:
+        """What the steps keep, as at a marker."""
+        desk = self.desk
+        return {
+            "account": desk.shard.to_bytes(), Gate.name: self.gate.seen.tobytes(), Signals.name: desk.roster.to_bytes(),
+            Publish.name: desk.publisher.to_bytes(), "desk": desk.to_bytes(),
+        }  # fmt: skip
 
     def load(self, state: dict[str, bytes]) -> None:
         """Takes over what the steps had kept. Raises: `StateMismatch`, `StrategyError` where it is not theirs."""
@@ -380,13 +391,26 @@ def read_configuration(settings: Settings, broker: str, seat: Seat = ALONE, *, w
         time.sleep(0.2)
 
 
-def newest_snapshot(settings: Settings, key: str) -> bytes | None:
-    """The last state that this shard wrote, if there is one."""
-    newest: bytes | None = None
+def snapshots(settings: Settings) -> dict[str, bytes]:
+    """The last state that each shard wrote, by its key."""
+    newest: dict[str, bytes | None] = {}
     for record in fetch_all(settings.kafka, [PIPELINE_SNAPSHOTS.name]):
-        if record.key == key.encode():
-            newest = record.value
-    return newest
+        newest[(record.key or b"").decode(errors="replace")] = record.value
+    return {key: value for key, value in newest.items() if value is not None}
+
+
+def _nobody_else_has(found: dict[str, bytes], made_of: Configuration, broker: str, key: str) -> None:
+    """Raises: `FatalError` where an account of a shard that begins anew has a state in another shard's snapshot."""
+    mine = {account.account for account in made_of.accounts}
+    for other, blob in found.items():
+        if other == key or not other.startswith(f"{broker}-"):
+            continue
+        theirs = mine & set(accounts_of(msgspec.msgpack.decode(blob)["state"]["desk"]))
+        if theirs:
+            raise FatalError(
+                f"shard {key} would begin anew with {', '.join(sorted(theirs))}, whose books are in the snapshot of {other}",
+                remedy="stop the workers and run `panda shards`, which moves accounts with their books",
+            )
 
 
 def live(
@@ -399,9 +423,11 @@ def live(
     """
     key = seat.key(broker)
     read_until = end_offsets(settings.kafka, list(CONFIG_TOPICS))  # asked first: a change in between is read again
-    blob = newest_snapshot(settings, key)
+    found = snapshots(settings)
+    blob = found.get(key)
     today = read_configuration(settings, broker, seat)
     if blob is None:
+        _nobody_else_has(found, today, broker, key)
         made = parts(today, broker, key, seat)
         made.positions |= read_until
     else:

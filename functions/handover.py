@@ -1,10 +1,10 @@
-"""Handover: the state of one shard goes on under another configuration, by name.
+"""Handover: the state of one shard goes on under another configuration, or in other shards, by name.
 
 Accounts, subscriptions, books and working orders find their new places; what the configuration says (limits, sizing, lots)
 is the new shard's. Nothing is decided, nothing is lost: what would have no place is a reason not to change.
 """
 
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from itertools import pairwise, zip_longest
 from typing import Any, Final
 
@@ -26,14 +26,20 @@ _OF_ORDERS: Final = (
     "number", "quantity", "left", "limit", "trigger", "active", "reference", "reserved", "turnover", "charged", "fills",
     "side", "kind", "product", "state", "rested",
 )  # fmt: skip
+_COUNTERS: Final = ("numbered", "ordinal")
 _NONE: Final = -1
 
 
-def obstacles(old: Shard, new: Shard) -> list[str]:
-    """What would lose its place: positions and working orders of what the new configuration does not have; money in doubt."""
+def obstacles(old: Shard, new: Shard, *, share: bool = False) -> list[str]:
+    """What would lose its place: positions and working orders of what the new configuration does not have; money in doubt.
+
+    With `share` only some of the accounts move, the others go elsewhere.
+    """
     faults: list[str] = []
     for book in old.books[: int(old.shard["booked"][0])]:
         account, strategy = old.subscription_names[book["subscription"]]
+        if share and account not in new.account_names:
+            continue
         config = old.instrument_configs[book["instrument"]]
         has_place = (account, strategy) in new.subscription_names and config.instrument_token in new.index_of
         if (book["position"] or book["working"]) and not has_place:
@@ -41,23 +47,49 @@ def obstacles(old: Shard, new: Shard) -> list[str]:
                 f"{account}/{strategy} holds {book['position']} and works {book['working']} of {config.tradingsymbol}"
             )
     for account, row in zip(old.account_names, old.accounts, strict=True):
-        if row["fills"] and account not in new.account_names:
+        if row["fills"] and account not in new.account_names and not share:
             faults.append(f"account {account} has traded")
-    working = sum(1 for i in range(len(old.instruments)) for _ in _chain(old.instruments["working"][i], old.orders))
+    working = len(_working(old, new)) + len(_working(new, new))
     if working > len(new.orders):
         faults.append(f"{working} orders work, max_open_orders leaves room for {len(new.orders)}")
-    return faults
+    return faults + _apart(old, new)
 
 
-def hand_over(old: Shard, new: Shard) -> None:
-    """`new`, fresh from its configuration, takes over the state of `old`. Call `obstacles` first.
+def _apart(old: Shard, new: Shard) -> list[str]:
+    """Why two shards cannot be put together, where `new` has a state already."""
+    if int(new.shard["second"][0]) == _NONE:
+        return []
+    if old.shard["now"][0] != new.shard["now"][0]:
+        return [
+            f"one has come to {old.shard['now'][0]}, the other to {new.shard['now'][0]} ns: let both read to the end"
+        ]
+    same = {old.orders["number"][n] for n in _working(old, new)} & {new.orders["number"][n] for n in _working(new, new)}
+    return [f"orders {sorted(map(int, same))} work in both: wait until one has none"] if same else []
 
+
+def _working(shard: Shard, new: Shard) -> list[int]:
+    """Slots of the working orders of the accounts that the new shard has."""
+    slots = [
+        slot for i in range(len(shard.instruments)) for slot in _chain(shard.instruments["working"][i], shard.orders)
+    ]
+    return [
+        s for s in slots if shard.subscription_names[int(shard.orders["subscription"][s])] in new.subscription_names
+    ]
+
+
+def hand_over(old: Shard, new: Shard, *, share: bool = False) -> None:
+    """`new`, fresh from its configuration, takes over the state of `old`; with `share` that of its own accounts.
+
+    A shard may take shares of several others, all at the same place of the log.
     Raises: `ValueError` with the obstacles, before anything is touched.
     """
-    faults = obstacles(old, new)
+    faults = obstacles(old, new, share=share)
     if faults:
         raise ValueError("; ".join(faults))
+    counted = {name: int(new.shard[name][0]) for name in _COUNTERS}
     _copy(old.shard[0], new.shard[0], _OF_THE_SHARD)
+    for name, count in counted.items():
+        new.shard[name] = max(count, int(old.shard[name][0]))
     _accounts(old, new)
     subscriptions = _subscriptions(old, new)
     for n, token in enumerate(old.tokens):
@@ -66,7 +98,8 @@ def hand_over(old: Shard, new: Shard) -> None:
     books = _books(old, new, subscriptions)
     _held(old, new, books)
     _orders(old, new, subscriptions, books)
-    new.outputs[0][: int(old.shard["orders_told"][0])] = _renamed(old, subscriptions, new)
+    if not share:  # what is told at an end has been told
+        new.outputs[0][: int(old.shard["orders_told"][0])] = _renamed(old, subscriptions, new)
 
 
 def _renamed(old: Shard, subscriptions: dict[int, int], new: Shard) -> Any:
@@ -95,8 +128,13 @@ def _accounts(old: Shard, new: Shard) -> None:
             mine[field] = int(row[field]) + more
         if new.account_configs[places[name]].killed == old.account_configs[n].killed:
             mine["killed"] = row["killed"]  # as commands have left it
-    touched = [n for n in _chain(old.shard["dirty"][0], old.accounts, "dirty") if old.account_names[n] in places]
-    _link(touched, lambda n: places[old.account_names[n]], new.shard[0], "dirty", new.accounts, "dirty")
+    touched = list(_chain(new.shard["dirty"][0], new.accounts, "dirty"))
+    for n in _chain(old.shard["dirty"][0], old.accounts, "dirty"):
+        if old.account_names[n] in places:
+            touched.append(places[old.account_names[n]])
+    new.shard["dirty"] = touched[0] if touched else _NONE
+    for before, after in zip_longest(touched, touched[1:], fillvalue=_NONE):
+        new.accounts["dirty"][before] = after
 
 
 def _subscriptions(old: Shard, new: Shard) -> dict[int, int]:
@@ -115,7 +153,8 @@ def _books(old: Shard, new: Shard, subscriptions: dict[int, int]) -> dict[int, i
         token = old.tokens[book["instrument"]]
         if int(book["subscription"]) not in subscriptions or token not in new.index_of:
             continue
-        at = len(kept)
+        at = int(new.shard["booked"][0])
+        new.shard["booked"] = at + 1
         s, i = subscriptions[int(book["subscription"])], new.index_of[token]
         mine = new.books[at]
         _copy(book, mine, _OF_BOOKS)
@@ -124,27 +163,28 @@ def _books(old: Shard, new: Shard, subscriptions: dict[int, int]) -> dict[int, i
         mine["sibling"], new.subscriptions[s]["books"] = new.subscriptions[s]["books"], at
         new.book_index[s, i] = at
         kept[n] = at
-    new.shard["booked"] = len(kept)
     return kept
 
 
 def _held(old: Shard, new: Shard, books: dict[int, int]) -> None:
     """Who holds an instrument, in the same order: it is the order in which accounts are told."""
     for n, token in enumerate(old.tokens):
-        held = [books[b] for b in _chain(old.instruments["held"][n], old.books)]
+        held = [books[b] for b in _chain(old.instruments["held"][n], old.books) if b in books]
         if not held:
             continue
-        new.instruments[new.index_of[token]]["held"] = held[0]
+        instrument = new.instruments[new.index_of[token]]
+        held = [*_chain(instrument["held"], new.books), *held]
+        instrument["held"] = held[0]
         for before, after in pairwise(held):
             new.books[before]["next"], new.books[after]["previous"] = after, before
 
 
 def _orders(old: Shard, new: Shard, subscriptions: dict[int, int], books: dict[int, int]) -> None:
     """Working orders into the first slots of the new pool, oldest first within their instrument."""
-    slot = 0
+    slot = len(_working(new, new))
     for n, token in enumerate(old.tokens):
         working = list(_chain(old.instruments["working"][n], old.orders))
-        for order in (old.orders[k] for k in working):
+        for order in (old.orders[k] for k in working if int(old.orders["subscription"][k]) in subscriptions):
             mine = new.orders[slot]
             _copy(order, mine, _OF_ORDERS)
             mine["subscription"], mine["instrument"] = subscriptions[int(order["subscription"])], new.index_of[token]
@@ -165,10 +205,3 @@ def _chain(first: Any, rows: Any, link: str = "next") -> Iterator[int]:
     while at >= 0:
         yield at
         at = int(rows[link][at])
-
-
-def _link(places: list[int], at: Callable[[int], int], head: Any, first: str, rows: Any, link: str) -> None:
-    """A linked list of these places, in this order."""
-    head[first] = at(places[0]) if places else _NONE
-    for before, after in zip_longest(places, places[1:]):
-        rows[link][at(before)] = _NONE if after is None else at(after)

@@ -572,6 +572,12 @@ class Publisher:
         """The working orders as one blob."""
         return self._working[: self._state["working"][0]].tobytes()
 
+    def add(self, blob: bytes, numbers: set[int]) -> None:
+        """Takes over, beside its own, these orders of another publisher's `to_bytes`."""
+        known = np.frombuffer(blob, WORKING)
+        mine = known[np.isin(known["number"], list(numbers))]
+        self.load(self.to_bytes() + mine.tobytes())
+
     def load(self, blob: bytes) -> None:
         """Takes over `to_bytes`. Raises: `StateMismatch` where it is no such blob, or of more orders than there may be."""
         if len(blob) % WORKING.itemsize or len(blob) // WORKING.itemsize > len(self._working):

@@ -6,11 +6,13 @@ import msgspec
 import pytest
 from bytewax.testing import run_main
 
-from connectors.errors import ConfigError
+from connectors import lease
+from connectors.errors import ConfigError, FatalError
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.source import fetch_all
 from connectors.settings import Settings
 from dataflows import pipeline
+from dataflows.resharding import reshard, seats
 from functions.assignment import Seat
 from functions.events import PaperVenue, decode
 from functions.topics import outputs
@@ -37,12 +39,13 @@ def log(tmp_path_factory):
     """Makes brokers that hold the configuration and the market."""
     brokers = []
 
-    def made():
-        broker = start_embedded(tmp_path_factory.mktemp("broker"))
+    def made(events=EVENTS):
+        directory = tmp_path_factory.mktemp("broker")
+        broker = start_embedded(directory)
         brokers.append(broker)
-        settings = Settings(kafka={"bootstrap": broker.bootstrap, "embedded": True})
+        settings = Settings(data_dir=directory, kafka={"bootstrap": broker.bootstrap, "embedded": True})
         write(settings, config_events(INSTRUMENTS, ACCOUNTS, FOLLOWED))
-        write(settings, EVENTS)
+        write(settings, events)
         return settings
 
     yield made
@@ -74,6 +77,72 @@ def test_two_shards_decide_what_one_worker_with_all_accounts_decides(log):
     wanted = decided(alone)
     assert decided(together) == wanted
     assert {decode(v).data.account for (t, _), v in wanted.items() if t == "paper.orders.filled"} == set(EVERYBODY)
+
+
+HALF = len(EVENTS) // 2
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 2), (2, 1), (2, 3)])
+def test_accounts_move_between_shards_with_everything_they_hold(log, before, after):
+    alone, moved = log(), log(EVENTS[:HALF])
+    run(alone, Seat())
+
+    run(moved, *seats(before))
+    reshard(moved, "paper", before, after)
+    write(moved, EVENTS[HALF:])
+    run(moved, *(seat for seat in seats(after) if any(seat.holds(account) for account in ACCOUNTS)))
+
+    assert decided(moved) == decided(alone)
+
+
+def test_a_shard_does_not_begin_anew_with_an_account_whose_books_are_elsewhere(log):
+    settings = log(EVENTS[:500])
+    run(settings, Seat())
+
+    with pytest.raises(
+        FatalError, match=r"shard paper-\dof2 would begin anew with .*in the snapshot of paper-0"
+    ) as refused:
+        run(settings, Seat(2, 2))
+
+    assert "panda shards" in refused.value.remedy
+
+
+def test_an_account_assigned_to_another_shard_while_workers_run_stays_until_it_is_moved(log):
+    settings = log(EVENTS[:HALF])
+    run(settings, *seats(2))
+    home = next(seat for seat in seats(2) if seat.holds(ACCOUNTS[0]))
+    there = Seat(3 - home.number, 2)
+    write(settings, config_events([], [msgspec.structs.replace(ACCOUNTS[0], shard=there.number)], []))
+
+    run(settings, *seats(2))
+    refusals = [decode(r.value).data for r in fetch_all(settings.kafka, ["system.alerts"])]
+    moved = reshard(settings, "paper", 2, 2)
+    write(settings, EVENTS[HALF:])
+    run(settings, *(seat for seat in seats(2) if any(seat.key("paper") == key for key in moved)))
+
+    assert {a.code for a in refusals} >= {"configuration_refused"}
+    assert "paper-1" in moved[there.key("paper")]
+    alone = log()
+    run(alone, Seat())
+    assert decided(settings) == decided(alone)
+
+
+def test_shards_that_have_not_read_equally_far_are_not_put_together(log):
+    settings = log(EVENTS[:500])
+    run(settings, Seat(1, 2))
+    write(settings, EVENTS[500:600])
+    run(settings, Seat(2, 2))
+
+    with pytest.raises(FatalError, match="have not read equally far"):
+        reshard(settings, "paper", 2, 1)
+
+
+def test_nothing_moves_while_a_worker_holds_its_lease(log):
+    settings = log(EVENTS[:500])
+    run(settings, Seat())
+
+    with lease.hold(settings, "paper-0"), pytest.raises(FatalError, match="shard paper-0 is held"):
+        reshard(settings, "paper", 1, 2)
 
 
 def test_an_account_that_no_shard_would_hold_is_refused_at_the_start(log):
