@@ -74,11 +74,13 @@ def _point_at(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
 # --- any question -----------------------------------------------------------------------------------------------------
 
 
-def sql(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
-    """Column names and rows of one SELECT.
+def sql(
+    connection: duckdb.DuckDBPyConnection, query: str, store: Store | None = None
+) -> tuple[list[str], list[tuple[Any, ...]]]:
+    """Column names and rows of one SELECT; the lake's store tells whether a failed reading was its own fault.
 
     Raises: `ConfigError` with DuckDB's message for any other statement and for what it does not take; `DataError` where
-    a file of the lake cannot be read.
+    a file of the lake cannot be read, `DependencyError` where the store does not answer.
     """
     remedy = "ask one SELECT over " + ", ".join(VIEWS)
     try:
@@ -92,6 +94,9 @@ def sql(connection: duckdb.DuckDBPyConnection, query: str) -> tuple[list[str], l
         answer = connection.execute(statements[0])
         return [column[0] for column in answer.description or []], answer.fetchall()
     except duckdb.Error as error:
+        trouble = store.trouble() if store is not None else None
+        if trouble is not None:
+            raise trouble from error
         if _is_damage(error):
             raise _damaged(error) from error
         raise ConfigError(f"the query cannot run: {error}", remedy=remedy) from error
@@ -216,7 +221,7 @@ class Queries:
     def sql(self, query: str) -> tuple[list[str], list[tuple[Any, ...]]]:
         """As `sql` above."""
         with self._cursor() as cursor:
-            return sql(cursor, query)
+            return sql(cursor, query, self._store)
 
     def fills(
         self, broker: str, account: str | None = None, after: Cursor | None = None, limit: int = 100

@@ -20,9 +20,9 @@ def _lake(settings: Settings, given: Path | None) -> LakeSettings | Path:
 
 def run_sql(query: str, lake: Path | None, *, as_json: bool) -> None:
     """Raises: `ConfigError` with DuckDB's message for a query it does not take."""
-    from analytics.queries import connect, sql
+    from analytics.queries import Queries
 
-    columns, rows = sql(connect(_lake(load(), lake)), query)
+    columns, rows = Queries(_lake(load(), lake)).sql(query)
     if as_json:
         as_line([dict(zip(columns, row, strict=True)) for row in rows])
         return

@@ -235,6 +235,20 @@ def test_stopped_while_the_store_is_away_it_says_so_and_a_reader_does_too(lake: 
         connect(away)
 
 
+def test_a_question_while_the_store_is_away_is_no_wrong_query_and_no_damage():
+    server = Server()
+    server.make("gone")
+    lake = settings(server, "s3://gone")
+    archived(lake, [many(2)])
+    queries = Queries(lake)
+    server.stop()
+
+    for ask in (lambda: queries.sql("SELECT count(*) FROM signals"), lambda: queries.fills("paper")):
+        with pytest.raises(DependencyError, match="does not answer"):
+            ask()
+    queries.close()
+
+
 def test_files_are_not_set_aside_because_the_store_is_away(lake: LakeSettings):
     archived(lake, [many(3)])
     archive = Archive(lake, TOPICS, stop=lambda: True)
