@@ -118,7 +118,8 @@ def _flow(
 def environment_of(settings: Settings, flow: str, principal: str) -> dict[str, str]:
     """What a flow's process is told: these settings and no `.env`, with its own Kafka user in place of the deployer's."""
     names = _ALL + _MORE.get(flow, ())
-    told = {name: _text(_value(settings, name)) for name in FIELDS if name.startswith(names)}
+    values = {name: _value(settings, name) for name in FIELDS if name.startswith(names)}
+    told = {name: _text(value) for name, value in values.items() if value is not None}
     if settings.kafka.security_protocol.startswith("SASL"):
         if not settings.deploy.secret.get_secret_value():
             raise ConfigError(

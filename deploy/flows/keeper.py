@@ -76,6 +76,7 @@ class Keeper:
     _kept: list[_Kept] = field(default_factory=list)
     _request: str = ""
     _written: Report | None = None
+    _unwritten: bool = False
 
     def __post_init__(self) -> None:
         self._supervisor = Supervisor(self.logs)
@@ -165,9 +166,16 @@ class Keeper:
 
     def _report(self) -> None:
         report = Report(self._request, self.version, [_report_of(kept) for kept in self._kept])
-        if report != self._written:
+        if report == self._written:
+            return
+        try:
             write(report_file(self.run), report)
-            self._written = report
+        except OSError as error:  # a full disk stops no flow; the report is tried again with every round
+            if not self._unwritten:
+                logger().error("flows.report_not_written", reason=str(error))
+            self._unwritten = True
+            return
+        self._written, self._unwritten = report, False
 
 
 def _report_of(kept: _Kept) -> FlowReport:

@@ -19,8 +19,10 @@ from connectors.settings import (
     DatabaseSettings,
     DeploySettings,
     KafkaSettings,
+    LogSettings,
     RedisSettings,
     Settings,
+    load,
     principal_password,
 )
 from deploy.flows.control import Control
@@ -86,6 +88,24 @@ def test_a_flow_enters_kafka_as_its_own_user_and_knows_no_secret_that_it_does_no
     assert [name for name, env in told.items() if "PANDA_REDIS__URL" in env] == ["cache-paper", "api"]
     assert not any(name.startswith("PANDA_DEPLOY__") for env in told.values() for name in env)
     assert all(env["PANDA_ENV_FILE"] == os.devnull for env in told.values())
+
+
+def test_a_flow_reads_the_settings_that_deploy_was_given(monkeypatch, tmp_path):
+    given = settings(
+        data_dir=tmp_path, active_brokers=("paper", "zerodha"), redis=RedisSettings(url=SecretStr("redis://x:y@there/3")),
+        log=LogSettings(level="DEBUG"), kafka=KafkaSettings(bootstrap="a:1,b:2"),
+    )  # fmt: skip
+    cache = next(f for f in declared(given) if f.name == "cache-zerodha")
+    for name in list(os.environ):
+        if name.startswith("PANDA_"):
+            monkeypatch.delenv(name)
+    for name, value in cache.environment.items():
+        monkeypatch.setenv(name, value)
+
+    read = load()
+
+    for part in ("data_dir", "active_brokers", "kafka", "redis", "lake", "log"):
+        assert getattr(read, part) == getattr(given, part)
 
 
 def test_a_broker_with_users_and_no_secret_is_refused():
@@ -244,6 +264,32 @@ def test_a_flow_that_is_killed_is_started_again(keeper):
     work(keeper, lambda: states(keeper) == {"a": "live"})
     [after] = read_report(keeper.run).flows
     assert (after.restarts, after.pid == before) == (1, False)
+
+
+def test_a_flow_that_has_been_live_for_long_is_forgiven_its_earlier_deaths(keeper):
+    ahead = 0.0
+    keeper.now = lambda: time.monotonic() + ahead
+    keeper.take(Request("r", [flow("a", STAYS)]))
+    for times in range(4):  # of which two in a row would be one too many
+        work(keeper, lambda: states(keeper) == {"a": "live"})
+        ahead += 400.0
+        keeper.round()
+        os.kill(read_report(keeper.run).flows[0].pid, signal.SIGKILL)
+        work(keeper, lambda times=times: read_report(keeper.run).flows[0].restarts == times + 1)
+
+
+def test_a_report_that_cannot_be_written_stops_no_flow_and_is_written_once_it_can(keeper, tmp_path):
+    keeper.take(Request("r", [flow("a", STAYS)]))
+    work(keeper, lambda: states(keeper) == {"a": "live"})
+    pid = read_report(keeper.run).flows[0].pid
+    keeper.run = tmp_path / "gone"
+    keeper.take(Request("s", [flow("a", STAYS)]))
+    keeper.round()
+    assert psutil.pid_exists(pid)
+
+    keeper.run.mkdir()
+    keeper.round()
+    assert (read_report(keeper.run).request, read_report(keeper.run).flows[0].pid) == ("s", pid)
 
 
 def test_a_request_stops_what_it_leaves_out_starts_anew_what_it_changes_and_leaves_the_rest(keeper):
