@@ -31,14 +31,11 @@ class _LakePartition(StatefulSinkPartition[list[Record], None]):
         self._failed = False
 
     def write_batch(self, values: list[list[Record]]) -> None:
+        self._failed = True
         for records in values:
             self._archive.add(records)
         if self._archive.due:
-            self._flush()
-
-    def _flush(self) -> None:
-        self._failed = True
-        self._archive.flush()
+            self._archive.flush()
         self._failed = False
 
     def snapshot(self) -> None:

@@ -7,5 +7,6 @@ under another name, synced and renamed: what has its name is whole. Ranges of a 
 between a merge and the removal of its parts leaves is tidied at the next start. A record that is no event is kept as
 its bytes.
 
-`rows` says which columns a record has, `files` writes, reads and checks single files, `archive` is the one writer.
+`rows` says which columns a record has, `stores` where files lie (a directory; `bucket`: behind S3's protocol), `files`
+writes, reads and checks single files, `archive` is the one writer.
 """

@@ -12,6 +12,7 @@ import os
 import socket
 import tempfile
 import time
+import uuid
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from datetime import timedelta
@@ -183,6 +184,7 @@ class _Lease:
 
     def __init__(self, bucket: Bucket) -> None:
         self._bucket = bucket
+        self._holder = uuid.uuid4().hex
         self._e_tag: str | None = None
         self._renewed = 0.0
 
@@ -203,6 +205,9 @@ class _Lease:
                 if seen not in (None, e_tag):
                     raise another_writer(self._bucket.url)
                 seen = e_tag
+                if self._is_ours(holder):
+                    self._e_tag = e_tag
+                    return None
                 if time.monotonic() >= deadline or _is_gone(holder):
                     with suppress(PreconditionError):
                         return self._write({"e_tag": e_tag})
@@ -210,7 +215,10 @@ class _Lease:
             time.sleep(min(1.0, LEASE_S / 10))
 
     def _write(self, mode: Any) -> None:
-        body = {"host": socket.gethostname(), "pid": os.getpid(), "started": _started(), "renewed_ns": time.time_ns()}
+        body = {
+            "holder": self._holder, "host": socket.gethostname(), "pid": os.getpid(), "started": _started(),
+            "renewed_ns": time.time_ns(),
+        }  # fmt: skip
         with self._bucket.told() as objects:
             self._e_tag = obstore.put(objects, LOCK, json.dumps(body).encode(), mode=mode)["e_tag"]
         self._renewed = time.monotonic()
@@ -221,11 +229,25 @@ class _Lease:
         try:
             self._write({"e_tag": self._e_tag})
         except (PreconditionError, FileNotFoundError):
-            self._e_tag = None
+            self._e_tag = self._written_unseen()
+            if self._e_tag is not None:
+                return
             raise FatalError(
                 f"another process has taken the lake {self._bucket.url}",
                 remedy="this one was away for longer than its lease; the other one may go on",
             ) from None
+
+    def _written_unseen(self) -> str | None:
+        """The tag of the lease where it is ours all the same: an answer to a writing before this one was lost."""
+        try:
+            with self._bucket.told() as objects:
+                found = obstore.get(objects, LOCK)
+                return found.meta["e_tag"] if self._is_ours(bytes(found.bytes())) else None
+        except FileNotFoundError:
+            return None
+
+    def _is_ours(self, body: bytes) -> bool:
+        return self._holder.encode() in body
 
     def give_back(self) -> None:
         """A store that is away keeps the lease until it runs out."""

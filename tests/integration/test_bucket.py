@@ -296,6 +296,28 @@ def test_a_second_archive_is_refused_while_the_first_one_renews_its_lease(lake: 
 
 
 @pytest.mark.usefixtures("quick")
+def test_a_renewal_whose_answer_was_lost_is_no_other_writer(lake: LakeSettings, monkeypatch: pytest.MonkeyPatch):
+    archive = Archive(lake, TOPICS)
+    archive.open()
+    put = obstore.put
+
+    def lossy(*arguments: Any, **how: Any) -> Any:
+        put(*arguments, **how)
+        monkeypatch.setattr(obstore, "put", put)
+        raise obstore.exceptions.GenericError("the line broke before the answer")
+
+    monkeypatch.setattr(obstore, "put", lossy)
+    with capture_logs() as logged:
+        archive.add([])
+        archive.add(many(1))
+    archive.flush()
+    archive.close()
+
+    assert [line["event"] for line in logged] == ["lake.unavailable", "lake.available"]
+    assert offsets(lake) == [0]
+
+
+@pytest.mark.usefixtures("quick")
 def test_a_lease_that_is_not_renewed_is_taken_and_its_holder_stops(lake: LakeSettings):
     first, second = Archive(lake, TOPICS), Archive(lake, TOPICS)
     first.open()
