@@ -23,14 +23,15 @@ from functions.topics import COMMANDS, MARKET_CLOCK, MARKET_QUALITY, MARKET_TICK
 _ROOMS: Final = ("functions", "strategies", "dataflows", "connectors", "api", "analytics", "cli", "deploy")
 _KEPT: Final = ("PYTHONPATH", "NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
-# Settings by the beginning of their names. No flow is given the deploy secret, and the address of the config store only
-# the one that publishes its outbox, and the pipeline, which has its lease there.
-_ALL: Final = ("ACTIVE_BROKERS", "PANDA_DATA_DIR", "PANDA_KAFKA__", "PANDA_LOG__", "PANDA_LAKE__")
+# Settings by the beginning of their names. No flow is given the deploy secret; those whose values hold passwords go to
+# whom they serve: the config store to the flow that publishes its outbox, and to the pipeline, which has its lease there.
+_ALL: Final = ("ACTIVE_BROKERS", "PANDA_DATA_DIR", "PANDA_KAFKA__", "PANDA_LOG__")
 _MORE: Final = {
     "pipeline": ("PANDA_DATABASE__",),
     "cache": ("PANDA_REDIS__",),
     "config": ("PANDA_DATABASE__",),
-    "api": ("PANDA_REDIS__", "PANDA_API__"),
+    "archive": ("PANDA_LAKE__",),
+    "api": ("PANDA_REDIS__", "PANDA_LAKE__", "PANDA_API__"),
 }
 
 

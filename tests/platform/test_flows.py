@@ -100,7 +100,7 @@ class Desk:
             done = committed(self.platform.kafka, "pipeline-paper-0", FED)
             return all(done.get(at, 0) >= end for at, end in ends.items())
 
-        until(read, 120, "the end of the input")
+        until(read, 200, "the end of the input")
         until(self.cached, 60, "the end of the pipeline's output")
 
     def archived(self, ids):

@@ -86,6 +86,7 @@ def test_a_flow_enters_kafka_as_its_own_user_and_knows_no_secret_that_it_does_no
     assert told["cache-paper"]["PANDA_KAFKA__PASSWORD"] == password
     assert [name for name, env in told.items() if "PANDA_DATABASE__URL" in env] == ["config", "pipeline-paper"]
     assert [name for name, env in told.items() if "PANDA_REDIS__URL" in env] == ["cache-paper", "api"]
+    assert [name for name, env in told.items() if "PANDA_LAKE__PATH" in env] == ["archive", "api"]
     assert not any(name.startswith("PANDA_DEPLOY__") for env in told.values() for name in env)
     assert all(env["PANDA_ENV_FILE"] == os.devnull for env in told.values())
 
@@ -95,16 +96,16 @@ def test_a_flow_reads_the_settings_that_deploy_was_given(monkeypatch, tmp_path):
         data_dir=tmp_path, active_brokers=("paper", "zerodha"), redis=RedisSettings(url=SecretStr("redis://x:y@there/3")),
         log=LogSettings(level="DEBUG"), kafka=KafkaSettings(bootstrap="a:1,b:2"),
     )  # fmt: skip
-    cache = next(f for f in declared(given) if f.name == "cache-zerodha")
+    api = next(f for f in declared(given) if f.name == "api")
     for name in list(os.environ):
         if name.startswith("PANDA_"):
             monkeypatch.delenv(name)
-    for name, value in cache.environment.items():
+    for name, value in api.environment.items():
         monkeypatch.setenv(name, value)
 
     read = load()
 
-    for part in ("data_dir", "active_brokers", "kafka", "redis", "lake", "log"):
+    for part in ("data_dir", "active_brokers", "kafka", "redis", "lake", "api", "log"):
         assert getattr(read, part) == getattr(given, part)
 
 
