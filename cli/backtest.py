@@ -10,13 +10,14 @@ import numpy as np
 import typer
 
 from cli.commands import as_line
-from connectors.errors import ConfigError, DataError
+from connectors.errors import ConfigError, DataError, PipelineError
 from connectors.recorded.reading import Recording, read
 from dataflows import backtest
 from functions.calendar import covers
 from functions.configuration import validate_account
 from functions.costs import TABLE
 from functions.events import AccountConfig, InstrumentConfig, PaperVenue, RiskLimits, StrategyConfig
+from functions.tape import Tape
 from functions.ticks import NO_DEPTH, TICK
 from strategies.protocol import Parameter, StrategyError, Value
 from strategies.registry import built_ins, load, parameters_of
@@ -114,6 +115,7 @@ def run_backtest(options: BacktestOptions, *, as_json: bool) -> None:
     summary = outcome.summary()
     if as_json:
         as_line(summary)
+        _hint(outcome)
         return
     for name, value in summary.items():
         if name == "positions":
@@ -124,8 +126,26 @@ def run_backtest(options: BacktestOptions, *, as_json: bool) -> None:
             typer.echo(f"{name:<16} " + (", ".join(f"{k} {v}" for k, v in value.items()) or "none"))
         else:
             typer.echo(f"{name:<16} {value}")
-    for failure in outcome.failures[:5]:
-        typer.echo(f"strategy raised {failure.error}: {failure.message} (tick {failure.row} of its batch)", err=True)
+    _hint(outcome)
+
+
+def _hint(outcome: backtest.Outcome) -> None:
+    """What a reader of the summary should know. Raises: `PipelineError` where the strategy was suspended."""
+    if outcome.refusals.get("lot_multiple") and not len(outcome.fills):
+        lots = sorted({config.lot_size for config in outcome.shard.instrument_configs})
+        typer.echo(
+            f"nothing traded: quantities must be multiples of the lot ({', '.join(map(str, lots))} here), "
+            "try --param quantity=LOT if the strategy has it", err=True,
+        )  # fmt: skip
+    if not outcome.failures:
+        return
+    first = outcome.failures[0]
+    what = f"the strategy raised on {len(outcome.failures)} ticks, first {first.error}: {first.message}"
+    if outcome.failures[-1].suspended:
+        raise PipelineError(
+            f"{what}; it was then suspended", remedy="the figures above end there: correct the strategy"
+        )
+    typer.echo(what, err=True)
 
 
 def compile_ahead(*, as_json: bool) -> None:
@@ -141,7 +161,11 @@ def compile_ahead(*, as_json: bool) -> None:
     for name in built_ins():
         for tokens in ([1, 2], [2]):  # one takes every instrument, one is routed
             strategy = StrategyConfig(name, name, {}, tokens, [ACCOUNT])
-            backtest.run(ticks, instruments, account, [strategy], levels=NO_DEPTH)
+            outcome = backtest.run(
+                ticks, instruments, account, [strategy], levels=NO_DEPTH, on_events=lambda events: None
+            )
+    outcome.shard.cancel(name)
+    Tape(outcome.shard.index_of).read([b""])
     seconds = round(time.perf_counter() - began, 2)
     if as_json:
         as_line({"seconds": seconds})

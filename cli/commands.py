@@ -30,7 +30,7 @@ Flow = Literal["pipeline", "cache", "archive", "config", "api"]
 
 @app.command()
 def demo(
-    seconds: Annotated[float | None, typer.Option(help="End after so many seconds of trading.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=1, help="End after so many seconds of trading.")] = None,
     speed: Annotated[float, typer.Option(help="Market seconds per second; 0 = as fast as possible.")] = 30.0,
     seed: Annotated[int, typer.Option(help="Of the simulated day.")] = 1,
     strategy: Annotated[list[str] | None, typer.Option(help="Run this as well: module:Name or file.py:Name.")] = None,
@@ -80,7 +80,7 @@ def feed(
         str | None, typer.Option(help="Day to simulate, YYYY-MM-DD; the last trading day if not given.")
     ] = None,
     bad_tick_rate: Annotated[float, typer.Option(help="Share of simulated ticks that are bad.")] = 0.001,
-    seconds: Annotated[float | None, typer.Option(help="End after so many seconds.")] = None,
+    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
 ) -> None:
     """Market data into the log: ticks, the market's clock, and what is wrong with either."""
     from cli.flows import run_feed

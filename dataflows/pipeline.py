@@ -61,6 +61,7 @@ from functions.topics import (
 
 SNAPSHOT_VERSION: Final = 2
 MAX_MESSAGE: Final = 1_000  # characters of an alert
+CONFIGURE: Final = "`panda db seed`, or enable an account; without Connect keep `panda run config` running"
 
 
 @dataclass(slots=True)
@@ -369,12 +370,16 @@ def input_topics(broker: str) -> list[str]:
     return [MARKET_TICKS.name, MARKET_CLOCK.name, COMMANDS.of(broker).name, *CONFIG_TOPICS]
 
 
-def read_configuration(settings: Settings, broker: str, seat: Seat = ALONE, *, wait_s: float = 30.0) -> Configuration:
-    """The configuration on the log, waiting until there is an account to trade for.
+def read_configuration(
+    settings: Settings, broker: str, seat: Seat = ALONE, *, wait_s: float | None = None,
+    stop: Callable[[], bool] = stopping,
+) -> Configuration:  # fmt: skip
+    """The configuration on the log. Without an account to trade for the flow is live and idle: it waits, and says so once.
 
-    Raises: `ConfigError` when nothing has been configured within `wait_s` seconds.
+    Raises: `ConfigError` when nothing has been configured within `wait_s` seconds; `SystemExit` when it is told to stop.
     """
-    deadline = time.monotonic() + wait_s
+    began = time.monotonic()
+    said = False
     while True:
         records = list(fetch_all(settings.kafka, list(CONFIG_TOPICS)))
         configured = configuration(
@@ -382,12 +387,14 @@ def read_configuration(settings: Settings, broker: str, seat: Seat = ALONE, *, w
         )
         if configured.accounts and configured.instruments:
             return configured
-        if time.monotonic() > deadline:
-            raise ConfigError(
-                f"no {broker} account of shard {seat} or no instrument is on the log after {wait_s:g} s",
-                remedy="run `panda db seed` and keep `panda run config` running",
-            )
-        logger().info("pipeline.waiting_for_configuration", accounts=len(configured.accounts))
+        if stop():
+            raise SystemExit(0)
+        if wait_s is not None and time.monotonic() - began >= wait_s:
+            raise ConfigError(f"no {broker} account of shard {seat} or no instrument is on the log", remedy=CONFIGURE)
+        if not said:
+            logger().warning("pipeline.waiting_for_configuration", shard=str(seat), remedy=CONFIGURE)
+            ready()
+        said = True
         time.sleep(0.2)
 
 

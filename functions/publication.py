@@ -23,9 +23,10 @@ from functions.kernel import borrow, entry, kernel, records
 from functions.orders import KINDS, PRODUCTS, REASONS, TOLD_ACK, TOLD_FAILED, TOLD_PLACED, TOLD_SUBMITTED
 from functions.portfolio import ACCOUNT_LEVEL, SNAPSHOT, STRATEGY_LEVEL
 from functions.risk import REFUSAL, explain
-from functions.shard import Decisions, Shard, StateMismatch
+from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
+from functions.signals import NO_SIGNALS
 from functions.templates import ID_LENGTH, Page, Phrases, U, compiled, fill_in, joined, longest, say, say_integer
-from functions.ticks import Rows
+from functions.ticks import NO_TICKS, Rows
 
 Publication = tuple[str, bytes, bytes, None]  # topic, key, JSON, no headers: as a producer takes them
 SOURCE: Final = "pipeline"
@@ -411,6 +412,7 @@ class Publisher:
         )  # fmt: skip
         self._desk = (*tables, records(self._working))
         self._rest: tuple[Any, ...] = (records(self._state), np.empty(128, np.uint8))
+        self._on_ticks(NO_TICKS, NO_SIGNALS, NO_DECISIONS, str)  # compiles: the first signal shall not wait
 
     def _tables(self, phrases: Phrases) -> tuple[Any, ...]:
         """What the kernel looks up, by instrument, strategy and subscription."""
@@ -443,7 +445,8 @@ class Publisher:
         """
         if not len(signals) and not decided.any:
             return []
-        out = self._on_ticks(ticks, signals, decided, tick_id)
+        decided_on_ticks = len(signals) or len(decided.orders) or len(decided.fills) or len(decided.refusals)
+        out = self._on_ticks(ticks, signals, decided, tick_id) if decided_on_ticks else []
         slower = [(tree[0][1], self._snapshot(tree)) for tree in _trees(decided.snapshots)]
         slower += [(row[1], self._alert(row)) for row in decided.alerts.tolist()]
         if slower:
@@ -457,10 +460,8 @@ class Publisher:
         self, ticks: Rows, signals: Rows, decided: Decisions, tick_id: Callable[[int], str]
     ) -> list[Publication]:
         orders, fills, refusals = decided.orders, decided.fills, decided.refusals
-        if not (len(signals) or len(orders) or len(fills) or len(refusals)):
-            return []
         rows = signals["row"]
-        causes = np.frombuffer("".join(map(tick_id, rows.tolist())).encode(), np.uint8).reshape(-1, ID_LENGTH)
+        causes = np.frombuffer("".join(map(tick_id, rows.tolist())).encode(), np.uint8).reshape(len(rows), ID_LENGTH)
         words, word_bounds = joined(self._reasons(refusals))
         most = len(signals) + len(refusals) + len(fills) + 5 * len(orders)
         self._make_room(most, most * self._longest + len(words))
@@ -486,13 +487,13 @@ class Publisher:
     def _cut(self, count: int) -> list[Publication]:
         """What the kernel wrote, event by event."""
         written = self._written[:count]
-        ends, key_ends = written["end"].tolist(), written["key_end"].tolist()
+        ends, key_ends = [0, *written["end"].tolist()], [0, *written["key_end"].tolist()]
         text, keys = self._out[: ends[-1]].tobytes(), self._keys[: key_ends[-1]].tobytes()
         return list(
             zip(
                 map(self._topics.__getitem__, written["template"].tolist()),
-                [keys[first:last] for first, last in pairwise([0, *key_ends])],
-                [text[first:last] for first, last in pairwise([0, *ends])],
+                [keys[first:last] for first, last in pairwise(key_ends)],
+                [text[first:last] for first, last in pairwise(ends)],
                 repeat(None),
                 strict=False,
             )

@@ -147,7 +147,7 @@ def _lost(topic: str, partition: int, position: int, first: int, end: int) -> Fa
     )
     return FatalError(
         f"{topic} [{partition}] cannot be read from offset {position}, it holds {first} to {end - 1}; {why}",
-        remedy="the state before and the log after do not fit together: `panda rebuild`, and a longer retention",
+        remedy="the state before and the log after do not fit together: begin anew with an empty log, and keep more of it",
     )
 
 

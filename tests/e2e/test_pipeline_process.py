@@ -80,3 +80,18 @@ def test_killed_in_the_middle_it_goes_on_and_no_event_is_lost_or_contradicted(lo
         assert set(found(kafka, topic.name)) == set(wanted[topic.name]), topic.name
         ids = {decode(value).id for value in found(kafka, topic.name)}
         assert len(ids) == len(wanted[topic.name]), f"two contents under one id on {topic.name}"
+
+
+def test_without_an_account_it_is_live_and_waits_and_trades_when_there_is_one(tmp_path):
+    with start_embedded(tmp_path) as broker, pipeline_process(broker.settings, tmp_path) as process:
+        writer = Writer(broker.settings)
+        writer.write(EVENTS[:3_000])
+        writer.write(config_events(INSTRUMENTS, [ACCOUNT], STRATEGIES))
+        writer.flush()
+        until(lambda: found(broker.settings, "paper.orders.filled"), 60, "the first trade")
+        stop(process)
+
+
+def test_told_to_stop_while_it_waits_it_stops(tmp_path):
+    with start_embedded(tmp_path) as broker, pipeline_process(broker.settings, tmp_path) as process:
+        stop(process)

@@ -179,13 +179,34 @@ def test_days_without_calendar_or_charges_are_refused_not_guessed(panda, tmp_pat
     assert (code, "2019-02-01 is outside the trading calendar" in err) == (1, True)
 
 
-def test_a_strategy_that_raises_is_named_on_standard_error(panda, ticks_csv, tmp_path):
+def test_a_strategy_that_raises_again_and_again_is_no_result(panda, ticks_csv, tmp_path):
     (tmp_path / "moody.py").write_text("class Moody:\n    def on_tick(self, tick):\n        return 1 // 0\n")
 
-    code, out, err = panda("backtest", "moody.py:Moody", "--data", ticks_csv, "--json")
+    for form in ([], ["--json"]):
+        code, _, err = panda("backtest", "moody.py:Moody", "--data", ticks_csv, *form)
 
-    assert (code, json.loads(out)["signals"]) == (0, 0)
-    assert "ZeroDivisionError" in panda("backtest", "moody.py:Moody", "--data", ticks_csv)[2] + err
+        assert code == 1
+        assert "raised on 10 ticks, first ZeroDivisionError" in err
+        assert "suspended" in err
+
+
+COMPILED = """
+from benchmarks.flow import json_run, log
+from benchmarks.workload import market
+assert json_run(log(market("dense", 3_000)))[1]["paper.orders.filled"] > 100
+"""
+
+
+def test_after_panda_compile_no_pipeline_compiles_anything(tmp_path):
+    """The first tick of a live flow would wait for it, half a minute on a busy machine."""
+    environment = os.environ | {"XDG_CACHE_HOME": str(tmp_path)}
+    subprocess.run([sys.executable, "-m", "cli", "compile"], cwd=ROOT, env=environment, check=True, capture_output=True)
+    ahead = set(tmp_path.rglob("*.nbc"))
+
+    subprocess.run([sys.executable, "-c", COMPILED], cwd=ROOT, env=environment, check=True)
+
+    assert sorted(path.name for path in set(tmp_path.rglob("*.nbc")) - ahead) == []
+    assert len(ahead) > 50
 
 
 def test_a_strategy_that_cannot_be_compiled_is_refused_at_the_start(panda, ticks_csv, tmp_path):
