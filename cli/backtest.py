@@ -164,8 +164,8 @@ def compile_ahead(*, as_json: bool) -> None:
             outcome = backtest.run(
                 ticks, instruments, account, [strategy], levels=NO_DEPTH, on_events=lambda events: None
             )
-    outcome.shard.cancel(name)
-    Tape(outcome.shard.index_of).read([b""])
+            outcome.shard.cancel(name)
+            Tape(outcome.shard.index_of).read([b""])
     seconds = round(time.perf_counter() - began, 2)
     if as_json:
         as_line({"seconds": seconds})
