@@ -21,10 +21,14 @@ _environment:
 demo *arguments: setup
     @.venv/bin/panda demo {{arguments}}
 
-# all tests: compiled, then the decisions with the compiler off and their coverage measured
+# all tests on embedded parts: compiled, then the decisions with the compiler off and their coverage measured
 test *arguments: setup check
-    {{python}} -m pytest -q {{arguments}}
+    {{python}} -m pytest -q -m "not platform" {{arguments}}
     @just test-plain
+
+# tests on real Kafka, Connect, Postgres and Redis, started for them (Java 17, Maven and Postgres needed)
+test-platform *arguments: setup
+    {{python}} -m pytest -q -m platform tests/platform {{arguments}}
 
 # unit tests of the decisions in plain Python, branch coverage of functions/ at least 95 %
 test-plain:

@@ -141,6 +141,7 @@ def loop(states, ticks, parameters, out, requests, progress):
             signal.product = request.product
             signal.nth = 0
             signal.follower = 0
+            signal.spare = 0
             count += 1
             progress[1] = count
     return count
