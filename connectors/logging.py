@@ -136,6 +136,6 @@ def logger() -> FilteringBoundLogger:
     if not structlog.is_configured():
         structlog.configure(
             processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, redact, as_json],
-            logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+            logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # as it is then: it may be another by now
         )
     return structlog.get_logger()
