@@ -111,7 +111,7 @@ def configure(settings: LogSettings, flow: str) -> None:
     structlog.configure(
         processors=[*said, *written],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=structlog.WriteLoggerFactory(sys.stderr),
+        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # as it is then: it may be another by now
         cache_logger_on_first_use=False,
     )
     _configure_libraries(level, said, written)
@@ -136,6 +136,6 @@ def logger() -> FilteringBoundLogger:
     if not structlog.is_configured():
         structlog.configure(
             processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, redact, as_json],
-            logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # as it is then: it may be another by now
+            logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
         )
     return structlog.get_logger()
