@@ -6,6 +6,8 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from tests.platform_services import platform as platform  # the fixture, for all folders
+
 os.environ["PANDA_ENV_FILE"] = os.devnull
 
 

@@ -22,7 +22,7 @@ from deploy.services.postgres import Postgres, binaries
 from deploy.services.processes import Processes
 from deploy.services.redis import executable
 from deploy.services.service import Site
-from tests.platform.conftest import Platform, free_ports
+from tests.platform_services import Platform, free_ports
 
 pytestmark = pytest.mark.platform
 

@@ -17,7 +17,7 @@ from connectors.errors import DependencyError
 from deploy.services.native import Native
 from deploy.services.places import PROJECT
 from deploy.services.processes import port_is_free
-from tests.platform.conftest import Platform, free_ports
+from tests.platform_services import Platform, free_ports
 
 pytestmark = pytest.mark.platform
 
