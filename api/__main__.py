@@ -16,7 +16,7 @@ import uvicorn
 from analytics.queries import Queries
 from api.app import LOOPBACK, create_app
 from connectors import logging
-from connectors.errors import ConfigError, PipelineError
+from connectors.errors import ConfigError, exit_code_of
 from connectors.kafka.source import Offsets
 from connectors.lake.files import archived, prepare
 from connectors.lake.stores import store_at
@@ -110,17 +110,12 @@ def serve(settings: Settings) -> None:
             resource.close()
 
 
-def main() -> int:
-    """The process; returns its exit code."""
-    try:
-        settings = load()
-        logging.configure(settings.log, "api")
-        serve(settings)
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
-        return error.exit_code
-    return 0
+def main() -> None:
+    """The process."""
+    settings = load()
+    logging.configure(settings.log, "api")
+    serve(settings)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code_of(main))

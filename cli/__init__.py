@@ -4,12 +4,8 @@ import sys
 
 
 def main() -> None:
-    """Runs the command line; an error of ours ends with its message and exit code."""
+    """Runs the command line and ends the process with its exit code."""
     from cli.commands import app
-    from connectors.errors import PipelineError
+    from connectors.errors import exit_code_of
 
-    try:
-        app()
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)
-        sys.exit(error.exit_code)
+    sys.exit(exit_code_of(app))

@@ -8,6 +8,8 @@ PipelineError                  1  failed
 └── FatalError                 4  unsafe to continue: the state is in doubt, stop and page
 """
 
+import sys
+from collections.abc import Callable
 from typing import ClassVar
 
 
@@ -49,3 +51,16 @@ class FatalError(PipelineError):
     """Unsafe to continue."""
 
     exit_code = 4
+
+
+def exit_code_of(command: Callable[[], object]) -> int:
+    """Runs what a process is there for and returns its exit code; an error of ours is told, with its remedy.
+
+    Standard error takes it. What is no error of ours passes, and so does `SystemExit`, which has a code of its own.
+    """
+    try:
+        command()
+    except PipelineError as error:
+        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
+        return error.exit_code
+    return 0

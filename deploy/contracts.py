@@ -12,7 +12,7 @@ from typing import Any, Final
 
 import msgspec
 
-from connectors.errors import PipelineError
+from connectors.errors import PipelineError, exit_code_of
 from functions.events import PAYLOADS, VERSION, EventEnvelope
 from functions.topics import Topic, all_topics
 
@@ -232,9 +232,9 @@ def write() -> None:
 
 
 def main(arguments: list[str]) -> int:
+    """The command line; returns the exit code."""
     if arguments == ["write"]:
-        write()
-        return 0
+        return exit_code_of(write)
     if arguments == ["check"]:
         wrong = differences()
         for line in wrong:

@@ -24,7 +24,7 @@ from typing import Final, get_args
 
 import confluent_kafka.cimpl
 
-from connectors.errors import ConfigError, DependencyError, PipelineError
+from connectors.errors import ConfigError, DependencyError, exit_code_of
 from connectors.settings import Broker, KafkaSettings
 from functions.topics import Topic, all_topics
 
@@ -260,23 +260,18 @@ def _known(brokers: list[str]) -> tuple[str, ...]:
     return tuple(brokers)
 
 
-def main(arguments: Sequence[str] | None = None) -> int:
-    """The command line; returns the exit code."""
+def main() -> None:
+    """The command line."""
     parser = argparse.ArgumentParser(
         prog="python -m connectors.kafka.embedded", description=(__doc__ or "").split("\n")[0]
     )
     parser.add_argument("--port-file", type=Path, required=True, help="file that takes the address host:port")
     parser.add_argument("--brokers", default="paper", help="brokers whose topics exist, joined by commas")
     parser.add_argument("--until-stdin-ends", action="store_true", help="also end when standard input does")
-    given = parser.parse_args(arguments)
-    try:
-        topics = all_topics(_known(given.brokers.split(",")))
-        serve(given.port_file, topics, until_stdin_ends=given.until_stdin_ends)
-    except PipelineError as error:
-        print(error, file=sys.stderr)  # noqa: T201 - the last words of a command
-        return error.exit_code
-    return 0
+    given = parser.parse_args()
+    topics = all_topics(_known(given.brokers.split(",")))
+    serve(given.port_file, topics, until_stdin_ends=given.until_stdin_ends)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code_of(main))

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors import logging
-from connectors.errors import ConfigError, PipelineError
+from connectors.errors import ConfigError, exit_code_of
 from connectors.logging import logger
 from connectors.settings import LogSettings
 from dataflows.process import stop_on_signals, stopping
@@ -73,23 +73,18 @@ def _identity(path: Path) -> tuple[int, int] | None:
     return found.st_ino, found.st_mtime_ns
 
 
-def main() -> int:
-    """The process; returns its exit code."""
+def main() -> None:
+    """The process."""
     stop_on_signals()
     logging.configure(LogSettings(), SUPERVISOR)
-    try:
-        if len(sys.argv) != 2:
-            raise ConfigError("one folder is needed", remedy="python -m deploy.flows.supervisor .services")
-        root = Path(sys.argv[1]).resolve()
-        places = Places(root, root / "kafka")
-        places.make()
-        with only_one(places):
-            keep(places)
-    except PipelineError as error:
-        print(f"error: {error}", file=sys.stderr)  # noqa: T201 - what a user reads
-        return error.exit_code
-    return 0
+    if len(sys.argv) != 2:
+        raise ConfigError("one folder is needed", remedy="python -m deploy.flows.supervisor .services")
+    root = Path(sys.argv[1]).resolve()
+    places = Places(root, root / "kafka")
+    places.make()
+    with only_one(places):
+        keep(places)
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(exit_code_of(main))
