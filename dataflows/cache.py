@@ -24,7 +24,6 @@ from connectors.redis import Desk, Taken, connect
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
-from functions.blotter import money_fault
 from functions.events import decode
 from functions.topics import MARKET_QUALITY, SYSTEM_ALERTS, Topic, outputs
 
@@ -43,11 +42,7 @@ def decoded(records: Sequence[Record]) -> Decoded:
     for record in records:
         raw = record.value or b""
         try:
-            event = decode(raw)
-            fault = money_fault(event.data)
-            if fault:
-                raise msgspec.ValidationError(fault)
-            batch.taken.append((record, event, raw))
+            batch.taken.append((record, decode(raw), raw))
         except msgspec.MsgspecError as error:
             batch.taken.append((record, None, raw))
             batch.dead.append(dead_letter(record, "cache", type(error).__name__, str(error)))

@@ -17,10 +17,10 @@ from functions.assignment import Seat, homeless, shard_of
 from functions.configuration import validate
 from functions.events import AccountConfig, InstrumentConfig, Payload, StrategyConfig
 from functions.handover import hand_over, obstacles
-from functions.publication import Publisher
+from functions.publication import Publication, Publisher
 from functions.shard import Shard
 from functions.signals import DEFAULT_PRODUCT, NO_SIGNALS, SIGNAL, merge
-from functions.ticks import Rows
+from functions.ticks import NO_TICKS, Rows
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES
 from strategies.roster import Failure, Roster
 
@@ -116,13 +116,13 @@ class Desk:
 
     # --- changes ------------------------------------------------------------------------------------------------------
 
-    def change(self, topic: str, key: bytes, payload: Payload | None) -> str:
-        """Takes one configuration record in; returns what changed, in words ("" = nothing that concerns this desk).
+    def change(self, topic: str, key: bytes, payload: Payload | None) -> tuple[str, list[Publication]]:
+        """Takes one configuration record in: what changed, in words, and the orders that it ended.
 
-        Raises: `Refused` with the reason; then everything is as before.
+        No words: nothing that concerns this desk. Raises: `Refused` with the reason; then everything is as before.
         """
         if topic == CONFIG_INSTRUMENTS.name:
-            return "instruments change at the next start of the pipeline"
+            return "instruments change at the next start of the pipeline", []
         known = {at: value for at, value in self.made_of.known.items() if at != (topic, key)}
         if payload is not None:
             known[topic, key] = payload
@@ -133,9 +133,8 @@ class Desk:
         wanted.strategies = sorted([*wanted.strategies, *self._ended(wanted)], key=lambda s: s.strategy)
         if (wanted.accounts, wanted.strategies) == (self.made_of.accounts, self.made_of.strategies):
             self.made_of = wanted
-            return ""
-        self._become(wanted)
-        return differences(before, payload)
+            return "", []
+        return differences(before, payload), self._become(wanted)
 
     def _stays(self, before: Payload | None, after: Payload | None) -> None:
         """An account changes its shard only while nobody trades it: its books would stay behind."""
@@ -163,8 +162,11 @@ class Desk:
                 ended.append(msgspec.structs.replace(config, enabled=False, accounts=accounts, on_disable=policy))
         return ended
 
-    def _become(self, wanted: Configuration) -> None:
-        """The same state under another configuration; strategies whose own configuration is the same keep theirs."""
+    def _become(self, wanted: Configuration) -> list[Publication]:
+        """The same state under another configuration; strategies whose own configuration is the same keep theirs.
+
+        Returns what was cancelled with the strategies that end.
+        """
         faults = _faults(wanted) if wanted.accounts else ["no account would be left"]
         if faults:
             raise Refused("; ".join(faults))
@@ -178,9 +180,10 @@ class Desk:
         if faults:
             raise Refused("; ".join(faults))
         closing = [(self.shard.subscription_names[c.subscription], c.instrument, c.quantity) for c in self.closing]
+        cancelled: list[Publication] = []
+        names = self.shard.subscription_names
         for strategy in ending:
-            self.shard.cancel(strategy)
-            names = self.shard.subscription_names
+            cancelled += self.publisher.publish(NO_TICKS, NO_SIGNALS, self.shard.cancel(strategy), str)
             closing += [(names[s], instrument, quantity) for s, instrument, quantity in self.shard.positions(strategy)]
         hand_over(self.shard, shard)
         publisher = Publisher(shard, self.broker)
@@ -193,6 +196,7 @@ class Desk:
             if names[1] not in started  # enabled again before it was closed: it is the strategy's again
         ]
         self.made_of, self.shard, self.roster, self.publisher = wanted, shard, roster, publisher
+        return cancelled
 
     def with_instruments(self, instruments: list[InstrumentConfig]) -> "Desk":
         """The same desk with other instruments. Raises: `ValueError` where one that is held or worked is missing."""
@@ -247,8 +251,15 @@ class Desk:
 
     # --- state --------------------------------------------------------------------------------------------------------
 
-    def to_bytes(self) -> bytes:
-        """The configuration in force and what is to be closed; the state of the parts is their own."""
+    def state(self) -> dict[str, bytes]:
+        """Everything that is kept, by part; `restored` takes it."""
+        return {
+            "desk": self._described(), "account": self.shard.to_bytes(), "signals": self.roster.to_bytes(),
+            "publish": self.publisher.to_bytes(),
+        }  # fmt: skip
+
+    def _described(self) -> bytes:
+        """The configuration in force and what is to be closed."""
         known = [
             (topic, key, msgspec.json.encode(p)) for (topic, key), p in self.made_of.known.items() if topic in _CHANGING
         ]
@@ -270,15 +281,15 @@ def _accounts(known: Known, broker: str) -> list[AccountConfig]:
 _CHANGING: Final = (CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
 
 
-def accounts_of(blob: bytes) -> list[str]:
-    """The accounts of a desk that `to_bytes` describes."""
-    accounts = msgspec.json.decode(msgspec.msgpack.decode(blob)["accounts"], type=list[AccountConfig])
+def accounts_of(state: Mapping[str, bytes]) -> list[str]:
+    """The accounts of a desk with this state."""
+    accounts = msgspec.json.decode(msgspec.msgpack.decode(state["desk"])["accounts"], type=list[AccountConfig])
     return [account.account for account in accounts]
 
 
-def from_bytes(blob: bytes, broker: str, seat: Seat = ALONE) -> Desk:
-    """A desk as `to_bytes` describes it, its state still empty."""
-    kept = msgspec.msgpack.decode(blob)
+def restored(state: Mapping[str, bytes], broker: str, seat: Seat = ALONE) -> Desk:
+    """The desk with this state. Raises: `ValueError`, `KeyError` where it is none."""
+    kept = msgspec.msgpack.decode(state["desk"])
     known: Known = {
         (topic, bytes(key)): msgspec.json.decode(payload, type=PAYLOADS_OF[topic])
         for topic, key, payload in kept["known"]
@@ -294,6 +305,9 @@ def from_bytes(blob: bytes, broker: str, seat: Seat = ALONE) -> Desk:
         seat,
     )
     desk.closing = [Closing(*closing) for closing in kept["closing"]]
+    desk.shard.load(state["account"])
+    desk.roster.load(state["signals"])
+    desk.publisher.load(state["publish"])
     return desk
 
 

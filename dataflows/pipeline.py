@@ -7,12 +7,14 @@
 The steps share one desk (`dataflows.desk`): the shard with its strategies, as configured now.
 
 An item is a batch. Each step works on all of it and hands it on; what a step refuses travels with the batch to the one
-place that publishes. A marker from the source gathers the state of every step, which the sink writes as one snapshot
+place that publishes. A marker from the source gathers the state of gate and desk, which the sink writes as one snapshot
 after everything decided before it.
 """
 
+import atexit
 import time
 from collections.abc import Callable
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -23,6 +25,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
+from connectors import lease
 from connectors.errors import ConfigError, FatalError
 from connectors.kafka.decisions import DecisionSink, Published
 from connectors.kafka.feed import FeedSource, Marker, Received
@@ -40,8 +43,8 @@ from dataflows.desk import (
     Refused,
     accounts_of,
     configuration,
-    from_bytes,
 )
+from dataflows.desk import restored as desk_of
 from dataflows.process import ready, stop_on_signals, stopping
 from functions.assignment import Seat
 from functions.events import ID_LENGTH, Command, InstrumentConfig, Payload, decode
@@ -61,6 +64,7 @@ from functions.topics import (
 
 SNAPSHOT_VERSION: Final = 2
 MAX_MESSAGE: Final = 1_000  # characters of an alert
+OTHER_SNAPSHOT: Final = "start the version that wrote it, or with the instruments it holds, or with an empty log"
 CONFIGURE: Final = "`panda db seed`, or enable an account; without Connect keep `panda run config` running"
 
 
@@ -72,10 +76,11 @@ class Work:
     ticks: Rows  # accepted, in order
     records: list[Record]  # that they came from
     dead: list[Outgoing] = field(default_factory=list)
+    ended: list[Publication] = field(default_factory=list)  # orders that a change of configuration cancelled
     alerts: list[Publication] = field(default_factory=list)
     signals: Rows = field(default_factory=lambda: NO_SIGNALS)
     decisions: Decisions = NO_DECISIONS
-    state: dict[str, bytes] = field(default_factory=dict)
+    seen: bytes = b""  # the gate's state, at a marker
 
 
 class Gate:
@@ -97,7 +102,7 @@ class Gate:
             if judge(as_records(ticks), as_records(self.seen)):
                 self._drop(work, ticks)
         if received.marker is not None:
-            work.state[self.name] = self.seen.tobytes()
+            work.seen = self.to_bytes()
         return work
 
     def _drop(self, work: Work, ticks: Rows) -> None:
@@ -123,6 +128,10 @@ class Gate:
                 gate.seen["instrument"][n] = n
         gate.seen[-1] = self.seen[-1]
         return gate
+
+    def to_bytes(self) -> bytes:
+        """The last seen ticks as one blob."""
+        return self.seen.tobytes()
 
     def load(self, blob: bytes) -> None:
         """Takes over the last seen ticks. Raises: `StateMismatch` where there are more or fewer instruments."""
@@ -159,9 +168,6 @@ class Signals:
                 )
             )  # fmt: skip
             logger().warning("strategy.failed", strategy=failure.strategy, error=failure.error, message=failure.message)
-        if work.received.marker is not None:
-            work.state[self.name] = self.desk.roster.to_bytes()
-            work.state["desk"] = self.desk.to_bytes()
         return work
 
     def _change(self, work: Work, record: Record, payload: Payload | None) -> None:
@@ -170,11 +176,12 @@ class Signals:
         try:
             if payload is not None and not isinstance(payload, PAYLOADS_OF[record.topic]):
                 raise Refused(f"{type(payload).__name__} is no configuration of {record.topic}")
-            changed = self.desk.change(record.topic, record.key or b"", payload)
+            changed, ended = self.desk.change(record.topic, record.key or b"", payload)
         except Refused as refused:
             self._tell(work, record, name, "warning", "configuration_refused", f"{refused}: what was before goes on")
             work.dead.append(dead_letter(record, "configuration", "refused", str(refused)))
             return
+        work.ended += ended
         if changed:
             self._tell(work, record, name, "info", "configuration_applied", changed)
 
@@ -207,11 +214,9 @@ class Account:
                 self._command(work, record, event.data)
             else:
                 work.dead.append(dead_letter(record, "account", "unexpected_event", f"{event.type} is no command"))
-        walks = bool(self.shard.venues["walk_depth"].any())
+        walks = self.shard.walks_depth
         levels = depth((r.value for r in work.records), len(work.records)) if walks else NO_DEPTH
         work.decisions = self.shard.run(work.ticks, work.signals, levels)
-        if work.received.marker is not None:
-            work.state[self.name] = self.shard.to_bytes()
         return work
 
     def _command(self, work: Work, record: Record, command: Command) -> None:
@@ -247,12 +252,12 @@ class Publish:
         decided = self.desk.publisher.publish(
             work.ticks, work.signals, work.decisions, lambda row: _id_of(records[row])
         )
-        events: list[Writable] = [*decided, *work.alerts, *work.dead]
+        events: list[Writable] = [*work.ended, *decided, *work.alerts, *work.dead]
         marker = work.received.marker
         if marker is None:
             return self.key, Published(events)
-        work.state[self.name] = self.desk.publisher.to_bytes()
-        snapshot = Outgoing(PIPELINE_SNAPSHOTS.name, self.key.encode(), encoded_snapshot(work.state, marker))
+        state = {Gate.name: work.seen, **self.desk.state()}
+        snapshot = Outgoing(PIPELINE_SNAPSHOTS.name, self.key.encode(), encoded_snapshot(state, marker))
         return self.key, Published(events, snapshot)
 
 
@@ -315,18 +320,7 @@ class Parts:
 
     def state(self) -> dict[str, bytes]:
         """What the steps keep, as at a marker."""
-        desk = self.desk
-        return {
-            "account": desk.shard.to_bytes(), Gate.name: self.gate.seen.tobytes(), Signals.name: desk.roster.to_bytes(),
-            Publish.name: desk.publisher.to_bytes(), "desk": desk.to_bytes(),
-        }  # fmt: skip
-
-    def load(self, state: dict[str, bytes]) -> None:
-        """Takes over what the steps had kept. Raises: `StateMismatch`, `StrategyError` where it is not theirs."""
-        self.desk.shard.load(state["account"])
-        self.gate.load(state["gate"])
-        self.desk.roster.load(state["signals"])
-        self.desk.publisher.load(state["publish"])
+        return {Gate.name: self.gate.to_bytes(), **self.desk.state()}
 
 
 def parts(made_of: Configuration, broker: str, key: str, seat: Seat = ALONE) -> Parts:
@@ -345,24 +339,34 @@ def restored(
 
     Raises: `FatalError` where the snapshot is of another version, or where an instrument that is held is no more.
     """
+    snapshot = _opened(blob)
     try:
-        snapshot = msgspec.msgpack.decode(blob)
-        if snapshot["version"] != SNAPSHOT_VERSION:
-            raise StateMismatch(f"version {snapshot['version']}, this code writes {SNAPSHOT_VERSION}")
-        made = steps(from_bytes(snapshot["state"]["desk"], broker, seat), key)
-        made.load(snapshot["state"])
+        made = steps(desk_of(snapshot["state"], broker, seat), key)
+        made.gate.load(snapshot["state"][Gate.name])
         if instruments is not None and instruments != made.desk.made_of.instruments:
             gate = made.gate.with_instruments(made.index_of, [i.instrument_token for i in instruments])
             made = steps(made.desk.with_instruments(instruments), key)
             made.gate = gate
     except (ValueError, KeyError, msgspec.DecodeError) as error:
-        raise FatalError(
-            f"the pipeline's snapshot cannot be restored: {error}",
-            remedy="start the version that wrote it, or with the instruments it holds, or with an empty log",
-        ) from error
+        raise FatalError(f"the pipeline's snapshot cannot be restored: {error}", remedy=OTHER_SNAPSHOT) from error
     made.positions = {(topic, partition): offset for topic, partition, offset in snapshot["positions"]}
     made.session, made.following = snapshot["session"], snapshot["following"]
     return made
+
+
+def _opened(blob: bytes) -> dict[str, Any]:
+    """A snapshot of this version. Raises: `FatalError`."""
+    try:
+        snapshot = msgspec.msgpack.decode(blob)
+        version = snapshot["version"]
+    except (ValueError, KeyError, TypeError) as error:
+        raise FatalError(f"the pipeline's snapshot cannot be restored: {error}", remedy=OTHER_SNAPSHOT) from error
+    if version != SNAPSHOT_VERSION:
+        raise FatalError(
+            f"the pipeline's snapshot is of version {version}, this code writes {SNAPSHOT_VERSION}",
+            remedy=OTHER_SNAPSHOT,
+        )
+    return snapshot
 
 
 def input_topics(broker: str) -> list[str]:
@@ -412,7 +416,7 @@ def _nobody_else_has(found: dict[str, bytes], made_of: Configuration, broker: st
     for other, blob in found.items():
         if other == key or not other.startswith(f"{broker}-"):
             continue
-        theirs = mine & set(accounts_of(msgspec.msgpack.decode(blob)["state"]["desk"]))
+        theirs = mine & set(accounts_of(_opened(blob)["state"]))
         if theirs:
             raise FatalError(
                 f"shard {key} would begin anew with {', '.join(sorted(theirs))}, whose books are in the snapshot of {other}",
@@ -453,7 +457,12 @@ def live(
 
 def __getattr__(name: str) -> Any:
     """`flow`, made when it is asked for, so that `python -m bytewax.run dataflows.pipeline` works."""
-    if name == "flow":
-        stop_on_signals()
-        return live(load_settings())
-    raise AttributeError(name)
+    if name != "flow":
+        raise AttributeError(name)
+    stop_on_signals()
+    settings = load_settings()
+    held = ExitStack()
+    held.enter_context(lease.hold(settings, ALONE.key("paper")))
+    atexit.register(held.close)
+    globals()["flow"] = live(settings)  # asked again it is the same: its lease cannot be taken twice
+    return globals()["flow"]

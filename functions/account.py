@@ -613,9 +613,8 @@ def step(
 
 @entry
 def cancel(shards, accounts, subscriptions, instruments, books, orders, told, alerts, strategy):
-    """What still works of a strategy is cancelled; it is told with the next batch. Returns how many orders."""
+    """What still works of a strategy is cancelled."""
     shard = shards[0]
-    cancelled = 0
     for i in range(instruments.shape[0]):
         instrument = instruments[i]
         slot = int(instrument.working)
@@ -630,11 +629,9 @@ def cancel(shards, accounts, subscriptions, instruments, books, orders, told, al
                 move(shard, alerts, order, FAIL)
                 tell_order(shard, told, order, TOLD_FAILED, CANCELLED, NOBODY, NOBODY)
                 free_slot(shard, orders, instrument, slot, after, previous)
-                cancelled += 1
             else:
                 previous = slot
             slot = after
-    return cancelled
 
 
 @entry

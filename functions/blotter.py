@@ -388,24 +388,3 @@ def _microseconds(timestamp: str) -> int:
     260506043001250
     """
     return int("".join(c for c in timestamp[2:23] if c.isdecimal()))
-
-
-_MONEY: Final = {
-    OrderFilled: ("price", "value", "charges", "realised_pnl", "average_price", "slippage"),
-    PnlSnapshot: (
-        "cash", "realised", "unrealised", "charges", "net_pnl", "equity", "gross_exposure", "peak_equity", "max_drawdown",
-    ),
-    StrategyPnl: ("realised", "unrealised", "charges", "net_pnl"),
-    PositionPnl: ("average_price", "last_price", "unrealised"),
-}  # fmt: skip
-
-
-def money_fault(data: Any) -> str:
-    """The first text of an event that should be an amount and is none, with its field; nothing where all are."""
-    for name in _MONEY.get(type(data), ()):
-        try:
-            micro(getattr(data, name))
-        except ValueError as error:
-            return f"{name}: {error}"
-    parts = getattr(data, "strategies", ()) if isinstance(data, PnlSnapshot) else getattr(data, "positions", ())
-    return next((fault for part in parts if (fault := money_fault(part))), "")

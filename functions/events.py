@@ -5,7 +5,7 @@ integers, times are RFC 3339 in UTC with microseconds. Requests say what is want
 past tense (`order_filled`). The type name on the wire is the key of `PAYLOADS`.
 """
 
-from typing import Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Any, Final, Generic, Literal, TypeVar
 
 import msgspec
 import numpy as np
@@ -23,6 +23,8 @@ Product = Literal["MIS", "CNC", "NRML"]
 Exchange = Literal["NSE", "BSE", "NFO", "BFO"]
 InstrumentKind = Literal["EQ", "FUT", "CE", "PE", "INDEX"]
 Level = tuple[float, int]  # price in rupees, quantity
+Money = Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]{1,12}(?:\.[0-9]{1,6})?\Z", description="rupees")]
+# ...as `rupees` writes it; the reports hold it as DECIMAL(18,6)
 
 
 class Payload(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=False):
@@ -174,13 +176,13 @@ class OrderFilled(Payload, frozen=True):
     side: Side
     quantity: int
     remaining: int
-    price: str  # money: fills may average beyond the tick
-    value: str
-    charges: str
-    realised_pnl: str
+    price: Money  # fills may average beyond the tick
+    value: Money
+    charges: Money
+    realised_pnl: Money
     position: int  # after this fill, signed
-    average_price: str  # of the position after this fill; 0 when flat
-    slippage: str  # per share against the last price when the signal was made, positive = worse
+    average_price: Money  # of the position after this fill; 0 when flat
+    slippage: Money  # per share against the last price when the signal was made, positive = worse
 
 
 class OrderFailed(Payload, frozen=True):
@@ -199,19 +201,19 @@ class PositionPnl(Payload, frozen=True):
 
     instrument_token: int
     quantity: int
-    average_price: str
-    last_price: str
-    unrealised: str
+    average_price: Money
+    last_price: Money
+    unrealised: Money
 
 
 class StrategyPnl(Payload, frozen=True):
     """One strategy's books in one account, since the account began."""
 
     strategy: str
-    realised: str
-    unrealised: str
-    charges: str
-    net_pnl: str
+    realised: Money
+    unrealised: Money
+    charges: Money
+    net_pnl: Money
     positions: list[PositionPnl]
 
 
@@ -219,15 +221,15 @@ class PnlSnapshot(Payload, frozen=True):
     """An account at a one-second boundary of event time, with the prices as of that boundary."""
 
     account: str
-    cash: str
-    realised: str
-    unrealised: str
-    charges: str
-    net_pnl: str
-    equity: str
-    gross_exposure: str
-    peak_equity: str
-    max_drawdown: str
+    cash: Money
+    realised: Money
+    unrealised: Money
+    charges: Money
+    net_pnl: Money
+    equity: Money
+    gross_exposure: Money
+    peak_equity: Money
+    max_drawdown: Money
     strategies: list[StrategyPnl]
 
 

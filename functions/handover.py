@@ -11,8 +11,7 @@ from typing import Any, Final
 from functions.shard import Shard
 
 _OF_THE_SHARD: Final = (
-    "now", "second", "day", "rates", "opens", "closes", "numbered", "ordinal", "orders_told", "fills_told", "refusals_told",
-    "snapshots_told", "alerts_told",
+    "now", "second", "day", "rates", "opens", "closes", "numbered", "ordinal",
 )  # fmt: skip
 _OF_ACCOUNTS: Final = (
     "realised", "unrealised", "charges", "gross", "committed", "max_drawdown", "signals", "rejected", "orders", "fills",
@@ -98,17 +97,6 @@ def hand_over(old: Shard, new: Shard, *, share: bool = False) -> None:
     books = _books(old, new, subscriptions)
     _held(old, new, books)
     _orders(old, new, subscriptions, books)
-    if not share:  # what is told at an end has been told
-        new.outputs[0][: int(old.shard["orders_told"][0])] = _renamed(old, subscriptions, new)
-
-
-def _renamed(old: Shard, subscriptions: dict[int, int], new: Shard) -> Any:
-    """Order rows that are told with the next batch (cancellations), under their new numbers."""
-    rows = old.outputs[0][: int(old.shard["orders_told"][0])].copy()
-    for row in rows:
-        row["subscription"] = subscriptions[int(row["subscription"])]
-        row["instrument"] = new.index_of[old.tokens[row["instrument"]]]
-    return rows
 
 
 def _copy(source: Any, target: Any, fields: tuple[str, ...]) -> None:

@@ -99,6 +99,7 @@ class Shard:
         for n, config in enumerate(configs):
             self.limits[n] = limits_row(config.limits, real_money=config.broker != "paper")
             self.venues[n] = venue_row(config.venue)
+        self.walks_depth = bool(self.venues["walk_depth"].any())  # whether any venue asks for the five levels
         charged = {c.venue.charges for c in configs}
         if len(charged) > 1:
             raise ValueError("accounts of one shard are either all charged or none")
@@ -216,12 +217,13 @@ class Shard:
 
     # --- a strategy that ends ------------------------------------------------------------------------------------------
 
-    def cancel(self, strategy: str) -> int:
-        """Cancels what still works of a strategy; it is told with the next batch. Returns how many orders."""
+    def cancel(self, strategy: str) -> Decisions:
+        """Cancels what still works of a strategy: its orders, failed."""
         shard, accounts, _, _, subscriptions, _, instruments, books, _, orders = self._state[:10]
         told, _, _, _, alerts = self._out
         number = self.strategy_names.index(strategy)
-        return fold.cancel(shard, accounts, subscriptions, instruments, books, orders, told, alerts, number)
+        fold.cancel(shard, accounts, subscriptions, instruments, books, orders, told, alerts, number)
+        return self._take()
 
     def positions(self, strategy: str) -> list[tuple[int, int, int]]:
         """(subscription, instrument, signed quantity) of what a strategy holds, in a stable order."""
