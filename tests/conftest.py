@@ -6,7 +6,10 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from tests.platform_services import platform as platform  # the fixture, for all folders
+from tests.ground import ground as ground  # fixtures, for all folders
+from tests.ground import new_ground as new_ground
+from tests.ground import own_platform as own_platform
+from tests.platform_services import platform as platform
 
 os.environ["PANDA_ENV_FILE"] = os.devnull
 

@@ -5,6 +5,7 @@ import random
 import shutil
 import tempfile
 from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -95,15 +96,22 @@ def sweep() -> None:
             shutil.rmtree(root)
 
 
-@pytest.fixture(scope="session")
-def platform() -> Iterator[Platform]:
-    """All services, with data of their own, in a folder that Postgres's user can pass."""
+@contextmanager
+def started(*names: str) -> Iterator[Platform]:
+    """These services, or all, with data of their own, in a folder that Postgres's user can pass; gone at the end."""
     sweep()
     root = Path(tempfile.mkdtemp(prefix=f"panda-platform-{os.getpid()}-"))
     native = Native(root, free_ports(), jars=PROJECT / ".services" / "kafka")
     try:
-        native.up()
+        native.up(names)
         yield Platform(native)
     finally:
         native.down()
         shutil.rmtree(root)
+
+
+@pytest.fixture(scope="session")
+def platform() -> Iterator[Platform]:
+    """All services, for all tests of a run."""
+    with started() as services:
+        yield services

@@ -1,6 +1,5 @@
 """Processes of flows for end-to-end tests: started, waited for, and ended with the test."""
 
-import os
 import signal
 import subprocess
 import sys
@@ -9,6 +8,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from connectors.kafka.source import committed, end_offsets
+from dataflows.process import READY_FILE
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
 
 ROOT = Path(__file__).resolve().parents[2]
@@ -22,22 +22,14 @@ def until(condition, seconds, what="it"):
         time.sleep(0.05)
 
 
-def environment_of(kafka, directory):
-    return os.environ | {
-        "PANDA_KAFKA__BOOTSTRAP": kafka.bootstrap,
-        "PANDA_KAFKA__EMBEDDED": "true",
-        "PANDA_DATA_DIR": str(directory),
-        "PANDA_READY_FILE": str(directory / "pipeline.ready"),
-    }
-
-
 @contextmanager
-def pipeline_process(kafka, directory, *command):
+def pipeline_process(ground, *command):
     """A live pipeline; killed if the test has not ended it."""
-    ready = directory / "pipeline.ready"
+    ready = ground.directory / "pipeline.ready"
     ready.unlink(missing_ok=True)
     command = command or ("-m", "cli", "run", "pipeline")
-    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment_of(kafka, directory))
+    environment = ground.environment("pipeline") | {READY_FILE: str(ready)}
+    process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment)
     try:
         until(lambda: ready.exists() or process.poll() is not None, 60, "the pipeline's start")
         assert process.poll() is None, f"exit code {process.returncode}"

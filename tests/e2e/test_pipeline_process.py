@@ -5,7 +5,6 @@ from collections import Counter, defaultdict
 
 import pytest
 
-from connectors.kafka.embedded import start_embedded
 from connectors.kafka.sink import Writer
 from connectors.kafka.source import fetch_all
 from dataflows import backtest
@@ -23,12 +22,12 @@ EVENTS = tick_events(TICKS, TOKENS)
 
 
 @pytest.fixture
-def log(tmp_path):
-    with start_embedded(tmp_path) as broker:
-        writer = Writer(broker.settings)
-        writer.write(config_events(INSTRUMENTS, [ACCOUNT], STRATEGIES))
-        writer.flush()
-        yield broker.settings, writer
+def log(ground):
+    """A ground whose log holds the configuration, and who writes to it."""
+    writer = Writer(ground.kafka)
+    writer.write(config_events(INSTRUMENTS, [ACCOUNT], STRATEGIES))
+    writer.flush()
+    return ground, writer
 
 
 def expected():
@@ -44,9 +43,10 @@ def found(kafka, topic):
     return Counter(record.value for record in fetch_all(kafka, [topic]))
 
 
-def test_python_m_bytewax_run_works_from_the_root_and_stops_cleanly(log, tmp_path):
-    kafka, writer = log
-    with pipeline_process(kafka, tmp_path, "-m", "bytewax.run", "dataflows.pipeline") as process:
+def test_python_m_bytewax_run_works_from_the_root_and_stops_cleanly(log):
+    ground, writer = log
+    kafka = ground.kafka
+    with pipeline_process(ground, "-m", "bytewax.run", "dataflows.pipeline") as process:
         writer.write(EVENTS)
         writer.flush()
         until(
@@ -59,17 +59,18 @@ def test_python_m_bytewax_run_works_from_the_root_and_stops_cleanly(log, tmp_pat
         assert found(kafka, topic.name) == wanted[topic.name], topic.name
 
 
-def test_killed_in_the_middle_it_goes_on_and_no_event_is_lost_or_contradicted(log, tmp_path):
+def test_killed_in_the_middle_it_goes_on_and_no_event_is_lost_or_contradicted(log):
     """What was decided since the last snapshot is published again, the very same bytes: readers drop it by id."""
-    kafka, writer = log
+    ground, writer = log
+    kafka = ground.kafka
     for part in (EVENTS[:3_000], EVENTS[3_000:6_000]):
-        with pipeline_process(kafka, tmp_path) as process:
+        with pipeline_process(ground) as process:
             writer.write(part)
             writer.flush()
             time.sleep(0.7)
             process.kill()
             process.wait()
-    with pipeline_process(kafka, tmp_path) as process:
+    with pipeline_process(ground) as process:
         writer.write(EVENTS[6_000:])
         writer.flush()
         wait_until_read(kafka)
@@ -82,16 +83,16 @@ def test_killed_in_the_middle_it_goes_on_and_no_event_is_lost_or_contradicted(lo
         assert len(ids) == len(wanted[topic.name]), f"two contents under one id on {topic.name}"
 
 
-def test_without_an_account_it_is_live_and_waits_and_trades_when_there_is_one(tmp_path):
-    with start_embedded(tmp_path) as broker, pipeline_process(broker.settings, tmp_path) as process:
-        writer = Writer(broker.settings)
+def test_without_an_account_it_is_live_and_waits_and_trades_when_there_is_one(ground):
+    with pipeline_process(ground) as process:
+        writer = Writer(ground.kafka)
         writer.write(EVENTS[:3_000])
         writer.write(config_events(INSTRUMENTS, [ACCOUNT], STRATEGIES))
         writer.flush()
-        until(lambda: found(broker.settings, "paper.orders.filled"), 60, "the first trade")
+        until(lambda: found(ground.kafka, "paper.orders.filled"), 60, "the first trade")
         stop(process)
 
 
-def test_told_to_stop_while_it_waits_it_stops(tmp_path):
-    with start_embedded(tmp_path) as broker, pipeline_process(broker.settings, tmp_path) as process:
+def test_told_to_stop_while_it_waits_it_stops(ground):
+    with pipeline_process(ground) as process:
         stop(process)

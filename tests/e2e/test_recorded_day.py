@@ -7,14 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from connectors.kafka.embedded import start_embedded
 from connectors.kafka.sink import Writer
 from connectors.kafka.source import end_offsets, fetch_all
 from connectors.recorded.reading import read
 from dataflows import backtest
 from functions.events import AccountConfig, PaperVenue, RiskLimits, StrategyConfig
 from functions.topics import MARKET_QUALITY, MARKET_TICKS, outputs
-from tests.e2e.processes import environment_of, pipeline_process, stop, wait_until_read
+from tests.e2e.processes import pipeline_process, stop, wait_until_read
 from tests.recorded import config_events
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
@@ -27,9 +26,9 @@ ACCOUNT = AccountConfig(
 )  # fmt: skip
 
 
-def feed(environment, path):
+def feed(ground, path):
     command = [sys.executable, "-m", "cli", "feed", "--source", "file", "--data", str(path), "--speed", "0"]
-    fed = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=200)
+    fed = subprocess.run(command, cwd=ROOT, env=ground.environment("feed"), capture_output=True, text=True, timeout=200)
     assert fed.returncode == 0, fed.stderr
 
 
@@ -41,7 +40,7 @@ def feed(environment, path):
     ],
     ids=["a day of option ticks", "a week of twelve shares"],
 )
-def test_recorded_data_fills_the_same_through_every_process_as_in_a_backtest(tmp_path, path, quantity, ticks, reported):
+def test_recorded_data_fills_the_same_through_every_process_as_in_a_backtest(ground, path, quantity, ticks, reported):
     recording = read([DATA / path])
     tradable = [i.instrument_token for i in recording.instruments if i.kind != "INDEX"]
     strategies = [
@@ -53,26 +52,25 @@ def test_recorded_data_fills_the_same_through_every_process_as_in_a_backtest(tmp
         recording.ticks, recording.instruments, ACCOUNT, strategies, on_events=published.extend, levels=recording.depth
     )
 
-    with start_embedded(tmp_path) as broker:
-        kafka = broker.settings
-        writer = Writer(kafka)
-        writer.write(config_events(recording.instruments, [ACCOUNT], strategies))
-        writer.flush()
-        with pipeline_process(kafka, tmp_path) as process:
-            feed(environment_of(kafka, tmp_path), DATA / path)
-            wait_until_read(kafka)
-            stop(process)
+    kafka = ground.kafka
+    writer = Writer(kafka)
+    writer.write(config_events(recording.instruments, [ACCOUNT], strategies))
+    writer.flush()
+    with pipeline_process(ground) as process:
+        feed(ground, DATA / path)
+        wait_until_read(kafka)
+        stop(process)
 
-        written = end_offsets(kafka, [MARKET_TICKS.name])
-        assert sum(written.values()) == len(recording.ticks) == ticks
-        for topic in outputs("paper"):
-            expected = Counter(value for name, _, value, _ in published if name == topic.name)
-            found = Counter(r.value for r in fetch_all(kafka, [topic.name]))
-            if topic is outputs("paper")[-1]:  # the last second is told only when a later one begins
-                assert not expected - found
-            else:
-                assert found == expected, topic.name
-        dead = sum(1 for _ in fetch_all(kafka, [MARKET_TICKS.dead_letters.name]))
-        assert dead == sum(outcome.dropped.values())
-        assert any(reported.encode() in (r.value or b"") for r in fetch_all(kafka, [MARKET_QUALITY.name]))
+    written = end_offsets(kafka, [MARKET_TICKS.name])
+    assert sum(written.values()) == len(recording.ticks) == ticks
+    for topic in outputs("paper"):
+        expected = Counter(value for name, _, value, _ in published if name == topic.name)
+        found = Counter(r.value for r in fetch_all(kafka, [topic.name]))
+        if topic is outputs("paper")[-1]:  # the last second is told only when a later one begins
+            assert not expected - found
+        else:
+            assert found == expected, topic.name
+    dead = sum(1 for _ in fetch_all(kafka, [MARKET_TICKS.dead_letters.name]))
+    assert dead == sum(outcome.dropped.values())
+    assert any(reported.encode() in (r.value or b"") for r in fetch_all(kafka, [MARKET_QUALITY.name]))
     assert outcome.summary()["fills"] > 100
