@@ -33,6 +33,7 @@ def event_schema(name: str) -> Json:
         [EventEnvelope[PAYLOADS[name]]],  # type: ignore[valid-type]  # the parameter is known only here
         ref_template="#/$defs/{name}",
     )
+    definitions = _with_portable_patterns(definitions)
     envelope = definitions.pop(schema["$ref"].rpartition("/")[2])
     envelope["properties"]["type"] = {"const": name}
     envelope["properties"]["version"] = {"const": VERSION}
@@ -40,6 +41,20 @@ def event_schema(name: str) -> Json:
     envelope["description"] = (PAYLOADS[name].__doc__ or "").strip().splitlines()[0]
     head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{name}.v{VERSION}.json"}
     return head | envelope | {"$defs": dict(sorted(definitions.items()))}
+
+
+def _with_portable_patterns(schema: Any) -> Any:
+    """Regular expressions as JSON Schema has them: it knows no `\\A` and no `\\Z`, and its `$` is the end of the text."""
+    if isinstance(schema, list):
+        return [_with_portable_patterns(part) for part in schema]
+    if not isinstance(schema, dict):
+        return schema
+    return {
+        name: part.replace(r"\A", "^").replace(r"\Z", "$")
+        if name == "pattern" and isinstance(part, str)
+        else _with_portable_patterns(part)
+        for name, part in schema.items()
+    }
 
 
 def schema_files() -> dict[str, str]:
@@ -120,7 +135,7 @@ def breaks(old: Mapping[str, Any], new: Mapping[str, Any]) -> list[str]:
     """What a reader of the old schema could not read of a writer of the new one, or the other way round.
 
     Both ways, as the log is replayed by newer code and read by older; empty = compatible. Adding an optional field is
-    fine. Removing a field, requiring a new one, and another type, constant or enumeration are not.
+    fine. Removing a field, requiring a new one, and another type, constant, pattern or enumeration are not.
     """
     return _breaks(old, new, (old.get("$defs", {}), new.get("$defs", {})), "$")
 
@@ -153,6 +168,8 @@ def _breaks(old: Mapping[str, Any], new: Mapping[str, Any], definitions: Definit
 def _values_break(old: Mapping[str, Any], new: Mapping[str, Any], at: str) -> list[str]:
     if old.get("const") != new.get("const"):
         return [f"{at}: const was {old.get('const')!r}, is {new.get('const')!r}"]
+    if old.get("pattern") != new.get("pattern"):
+        return [f"{at}: pattern was {old.get('pattern')}, is {new.get('pattern')}"]
     if ("enum" in old) != ("enum" in new):
         return [f"{at}: was one of {old.get('enum', 'all')}, is one of {new.get('enum', 'all')}"]
     known, written = set(old.get("enum", ())), set(new.get("enum", ()))

@@ -16,6 +16,7 @@ ID_LENGTH: Final = 36
 ID_PATTERN: Final = (
     r"\A[0-9A-Za-z-]{36}\Z"  # ours are UUIDs; a decision is named after its cause, so all have one shape
 )
+MONEY_PATTERN: Final = r"\A-?[0-9]{1,12}(?:\.[0-9]{1,6})?\Z"  # as `rupees` writes it; a report's DECIMAL(18,6) holds it
 
 Side = Literal["BUY", "SELL"]
 OrderKind = Literal["MARKET", "LIMIT", "SL", "SL-M"]
@@ -23,8 +24,7 @@ Product = Literal["MIS", "CNC", "NRML"]
 Exchange = Literal["NSE", "BSE", "NFO", "BFO"]
 InstrumentKind = Literal["EQ", "FUT", "CE", "PE", "INDEX"]
 Level = tuple[float, int]  # price in rupees, quantity
-Money = Annotated[str, msgspec.Meta(pattern=r"\A-?[0-9]{1,12}(?:\.[0-9]{1,6})?\Z", description="rupees")]
-# ...as `rupees` writes it; the reports hold it as DECIMAL(18,6)
+Money = Annotated[str, msgspec.Meta(pattern=MONEY_PATTERN, description="rupees")]
 
 
 class Payload(msgspec.Struct, frozen=True, gc=False, forbid_unknown_fields=False):

@@ -69,8 +69,25 @@ def test_a_new_optional_field_breaks_nobody(schema):
             lambda s: s["properties"]["side"]["enum"].remove("BUY"),
             ["$.data.side: ['BUY'] is on the log and no longer known"],
         ),
+        (
+            lambda s: s["properties"]["price"].pop("pattern"),
+            [r"$.data.price: pattern was ^-?[0-9]{1,12}(?:\.[0-9]{1,6})?$, is None"],
+        ),
+        (
+            lambda s: s["properties"]["tradingsymbol"].update(pattern="^[A-Z]+$"),
+            ["$.data.tradingsymbol: pattern was None, is ^[A-Z]+$"],
+        ),
     ],
-    ids=["removed", "newly required", "other type", "no longer required", "wider enumeration", "narrower enumeration"],
+    ids=[
+        "removed",
+        "newly required",
+        "other type",
+        "no longer required",
+        "wider enumeration",
+        "narrower enumeration",
+        "wider pattern",
+        "narrower pattern",
+    ],
 )
 def test_an_incompatible_change_is_caught(schema, change, expected):
     assert contracts.breaks(schema, changed(schema, change)) == expected

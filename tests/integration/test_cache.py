@@ -176,16 +176,18 @@ def test_what_cannot_be_read_is_dead_lettered_whole_before_its_offset_is_in_redi
     log, letters = Log(), Letters(client)
     good = log.append(signal("g1"))
     bad = [log.append_raw("paper.signals.raw", raw) for raw in (b"{", b"\xff", None)]
+    no_money = log.append(filled("o1", charges="1e9"))
 
-    fold(client, [good + bad + log.append(signal("g2"))], letters)
+    fold(client, [good + bad + no_money + log.append(signal("g2"))], letters)
 
     assert [(o.topic, o.value, dict(o.headers or [])["offset"]) for o in letters.written] == [
         ("paper.signals.raw.dlq", b"{", b"1"), ("paper.signals.raw.dlq", b"\xff", b"2"),
-        ("paper.signals.raw.dlq", None, b"3"),
+        ("paper.signals.raw.dlq", None, b"3"), ("paper.orders.filled.dlq", no_money[0].value, b"0"),
     ]  # fmt: skip
     assert letters.offsets_when_flushed == [{}]
     assert client.hget(KEYS.offsets, "paper.signals.raw:0") == "5"
-    assert json.loads(client.hget(KEYS.strategies, "momentum"))["signals"] == 2
+    momentum = json.loads(client.hget(KEYS.strategies, "momentum"))
+    assert (momentum["signals"], momentum["fills"]) == (2, 0)
 
 
 def test_those_who_listen_are_told_each_event_once(client: Any):

@@ -10,11 +10,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions.events import (
+    MONEY_PATTERN,
     PAYLOADS,
     TYPE_NAMES,
     VERSION,
     MarketClock,
     MarketTick,
+    PositionPnl,
+    StrategyPnl,
     SystemAlert,
     decode,
     encode,
@@ -25,6 +28,7 @@ from functions.events import (
     tick_id,
     timestamp,
 )  # fmt: skip
+from tests.history import filled, snapshot
 
 TEN = 1_778_041_800_123_456_789
 ALERT = SystemAlert("warning", "late", "the feed is late", "feed")
@@ -32,6 +36,10 @@ ALERT = SystemAlert("warning", "late", "the feed is late", "feed")
 
 def alert(**more):
     return envelope(ALERT, id="a1", time_ns=TEN, source="feed", broker="shared", **more)
+
+
+def replaced(event, **changes):
+    return msgspec.structs.replace(event, data=msgspec.structs.replace(event.data, **changes))
 
 
 def test_an_event_survives_its_json():
@@ -186,6 +194,46 @@ def test_money_is_read_exactly(text, amount):
 def test_what_is_no_amount_is_refused(text):
     with pytest.raises(ValueError, match="not an amount in rupees with at most six decimals"):
         micro(text)
+
+
+@pytest.mark.parametrize(
+    ("event", "place"),
+    [
+        (replaced(filled(), price="1e9"), "$.price"),
+        (filled(charges=""), "$.charges"),
+        (filled(realised="1.0000001"), "$.realised_pnl"),
+        (filled(charges="1.50\n"), "$.charges"),
+        (filled(charges="1000000000000.00"), "$.charges"),
+        (filled(charges="१.50"), "$.charges"),
+        (snapshot(1.0, cash="all of it"), "$.cash"),
+        (replaced(snapshot(1.0), strategies=[StrategyPnl("s", "1,00", *["0.00"] * 3, [])]), "$.strategies[0].realised"),
+        (
+            replaced(
+                snapshot(1.0),
+                strategies=[StrategyPnl("s", *["0.00"] * 4, [PositionPnl(1, 5, "1.00", "+1.00", "0.00")])],
+            ),
+            "$.strategies[0].positions[0].last_price",
+        ),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
+def test_an_event_whose_amounts_are_none_is_refused_with_the_place_of_the_fault(event, place):
+    with pytest.raises(msgspec.ValidationError) as refused:
+        decode(encode(event))
+
+    assert str(refused.value).endswith(f"matching regex {MONEY_PATTERN!r} - at `{place}`")
+
+
+@given(st.integers(-(10**18) + 1, 10**18 - 1))
+def test_money_of_less_than_a_trillion_rupees_is_read_as_it_was_written(amount):
+    event = decode(encode(filled(charges=rupees(amount))))
+
+    assert micro(event.data.charges) == amount
+
+
+@given(st.from_regex(MONEY_PATTERN))
+def test_every_text_that_an_event_may_carry_as_money_is_an_amount(text):
+    assert abs(micro(text)) < 10**18
 
 
 @pytest.mark.parametrize("amount", [1, 10, 100, 10_000, 10_001, 1_000_000, -1_010_000])

@@ -4,10 +4,7 @@ import itertools
 import json
 from typing import Any
 
-import msgspec
-
-from functions.blotter import Keys, money_fault, needs, reduce
-from functions.events import PnlSnapshot, PositionPnl, StrategyPnl
+from functions.blotter import Keys, needs, reduce
 from tests.history import (
     TOKEN,
     ack,
@@ -218,18 +215,3 @@ def test_what_must_be_known_before_is_the_rows_that_the_events_touch():
     )
 
     assert wanted == ({"a": {"o1", "o2"}}, {"a", "b"}, {"momentum"})
-
-
-def test_an_amount_that_is_none_is_named_with_its_field_and_stops_nothing():
-    fine = PositionPnl(1, 5, "100.00", "101.00", "5.00")
-    odd = msgspec.structs.replace(fine, last_price="1e9")
-    snapshot = PnlSnapshot(
-        "a", *["1.00"] * 9, [StrategyPnl("s", "1.00", "1.00", "0.00", "1.00", [fine])],
-    )  # fmt: skip
-    broken = msgspec.structs.replace(
-        snapshot, strategies=[StrategyPnl("s", "1.00", "1.00", "0.00", "1.00", [fine, odd])]
-    )
-
-    assert money_fault(snapshot) == ""
-    assert money_fault(broken) == "last_price: not an amount in rupees with at most six decimals: '1e9'"
-    assert money_fault(msgspec.structs.replace(snapshot, cash="")).startswith("cash: not an amount")
