@@ -7,12 +7,13 @@ import pytest
 from connectors.errors import ConfigError
 from connectors.kafka.feed import Marker, Received
 from dataflows import pipeline
-from functions.events import AccountConfig, PaperVenue, StrategyConfig, encode, envelope
+from functions.events import AccountConfig, PaperVenue, Sizing, StrategyConfig, encode, envelope
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES
 from tests.desk import TEN, account, instrument, lax, strategy, tick
 from tests.flow.test_pipeline import KEY, SCRIPT, Log, dataflow, dead, desk, loop, told
 
 FREE = PaperVenue(price="last", charges=False)
+BOUGHT = (tick(101.0, 0.1), tick(100.0, 0.2))  # the script buys ten at the first, at the second they are filled
 
 
 @pytest.fixture(params=[loop, dataflow], ids=["loop", "dataflow"])
@@ -70,7 +71,7 @@ def test_a_strategy_that_is_disabled_gets_no_tick_from_that_point_of_the_log_on(
     batches = run(
         desk(),
         [
-            log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)),
+            log.ticks(*BOUGHT),
             log.change(script(enabled=False), tick(101.0, 0.3)),
             log.ticks(tick(101.0, 0.4)),
         ],
@@ -88,7 +89,7 @@ def test_it_holds_its_position_which_goes_on_being_valued(run):
     batches = run(
         desk(),
         [
-            log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)),
+            log.ticks(*BOUGHT),
             log.change(script(enabled=False)),
             log.ticks(tick(105.0, 1.3), tick(105.0, 2.4)),
         ],
@@ -105,7 +106,7 @@ def test_with_the_policy_flatten_its_position_is_closed_at_the_next_tick_of_the_
     batches = run(
         desk(),
         [
-            log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)),
+            log.ticks(*BOUGHT),
             log.change(end),
             log.ticks(tick(103.0, 0.5)),
             log.ticks(tick(104.0, 0.6), tick(104.0, 0.7)),
@@ -132,27 +133,29 @@ def test_what_still_works_of_it_is_cancelled_and_told_before_the_position_is_clo
 
 
 def test_each_account_closes_what_it_holds_itself(run):
+    """At 101 rupees, a signal for ten is a tenth of an account's capital: 990 shares for a million, 247 for a quarter."""
     log = Market()
-    small = account("b", venue=FREE, limits=lax(max_quantity=5))
-    made = pipeline.parts(
-        pipeline.Configuration([instrument(1)], [account("a", venue=FREE, limits=lax()), small],
-                               [script(accounts=["a", "b"])]),
-        "paper", KEY,
-    )  # fmt: skip
+    both = script(accounts=["a", "b"], sizing=Sizing("equity", "0.01"))
+    accounts = [account(name, capital, lax(), FREE) for name, capital in (("a", "1000000"), ("b", "250000"))]
+    made = pipeline.parts(pipeline.Configuration([instrument(1)], accounts, [both]), "paper", KEY)
 
     batches = run(
         made,
         [
-            log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)),
-            log.change(script(accounts=["a", "b"], enabled=False, on_disable="flatten")),
+            log.ticks(*BOUGHT),
+            log.change(msgspec.structs.replace(both, enabled=False, on_disable="flatten")),
             log.ticks(tick(104.0, 0.6), tick(104.0, 0.7)),
         ],
     )
 
-    assert [(f.account, f.side, f.quantity) for f in only(batches, "order_filled")] == [
-        ("a", "BUY", 10),
-        ("a", "SELL", 10),
+    assert sorted((f.account, f.side, f.quantity, f.position) for f in only(batches, "order_filled")) == [
+        ("a", "BUY", 990, 990),
+        ("a", "SELL", 990, 0),
+        ("b", "BUY", 247, 247),
+        ("b", "SELL", 247, 0),
     ]
+    assert len(only(batches, "order_submitted")) == 4
+    assert only(batches, "signal_rejected") == []
 
 
 def test_a_deleted_strategy_ends_as_its_last_configuration_says(run):
@@ -162,7 +165,7 @@ def test_a_deleted_strategy_ends_as_its_last_configuration_says(run):
     batches = run(
         made,
         [
-            log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)),
+            log.ticks(*BOUGHT),
             log.delete(CONFIG_STRATEGIES.name, b"s"),
             log.ticks(tick(104.0, 0.6), tick(104.0, 0.7)),
         ],
@@ -178,7 +181,7 @@ def test_enabled_again_it_starts_anew_and_keeps_its_books(run):
     batches = run(
         desk(),
         [
-            log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)),
+            log.ticks(*BOUGHT),
             log.change(script(enabled=False)),
             log.change(script(), tick(102.0, 1.0)),
             log.ticks(tick(102.5, 1.1)),
@@ -250,7 +253,7 @@ def test_an_account_that_has_traded_is_not_let_go(run):
 
     batches = run(
         made,
-        [log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)), log.change(msgspec.structs.replace(second, enabled=False))],
+        [log.ticks(*BOUGHT), log.change(msgspec.structs.replace(second, enabled=False))],
     )
 
     assert alerts(batches)[0][1] == "configuration_refused"
@@ -271,7 +274,7 @@ def test_more_capital_is_money_and_no_profit(run):
     richer = account("a", venue=FREE, limits=lax(), capital="9000000")
     made = desk()
 
-    run(made, [log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)), log.change(richer)])
+    run(made, [log.ticks(*BOUGHT), log.change(richer)])
 
     row = made.desk.shard.accounts[0]
     assert (row["capital"], row["cash"], row["peak"]) == (9 * 10**12, 9 * 10**12 - 1_000 * 10**6, 9 * 10**12)
@@ -320,7 +323,7 @@ def marker(log):
 def test_a_restart_goes_on_under_the_configuration_that_was_in_force_with_what_is_still_to_be_closed(run):
     log = Market()
     end = script(enabled=False, on_disable="flatten")
-    items = [log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)), log.change(end), marker(log)]
+    items = [log.ticks(*BOUGHT), log.change(end), marker(log)]
     after = [log.ticks(tick(103.0, 0.5)), log.ticks(tick(104.0, 0.6), tick(101.0, 0.7))]
     made = desk()
     blob = run(made, items)[-1].snapshot.value
@@ -334,7 +337,7 @@ def test_a_restart_goes_on_under_the_configuration_that_was_in_force_with_what_i
 def test_a_restart_takes_the_instruments_of_today_and_keeps_what_it_holds(run):
     log, later = Market({2: 0}), Market({1: 0, 2: 1, 3: 2})
     made = desk(instruments=[instrument(2)], strategies=[script(instruments=[2])])
-    blob = run(made, [log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)), marker(log)])[-1].snapshot.value
+    blob = run(made, [log.ticks(*BOUGHT), marker(log)])[-1].snapshot.value
 
     made = pipeline.restored(blob, "paper", KEY, [instrument(1), instrument(2), instrument(3)])
     batches = run(made, [later.ticks(tick(102.0, 0.5, instrument=1), tick(102.5, 0.6, instrument=1))])
@@ -346,7 +349,7 @@ def test_a_restart_takes_the_instruments_of_today_and_keeps_what_it_holds(run):
 def test_a_restart_without_an_instrument_that_is_traded_is_refused(run):
     log = Market()
     made = desk(instruments=[instrument(1), instrument(2)])
-    blob = run(made, [log.ticks(tick(101.0, 0.1), tick(100.0, 0.2)), marker(log)])[-1].snapshot.value
+    blob = run(made, [log.ticks(*BOUGHT), marker(log)])[-1].snapshot.value
 
     with pytest.raises(ConfigError, match="1"):
         pipeline.restored(blob, "paper", KEY, [instrument(2)])
@@ -355,7 +358,7 @@ def test_a_restart_without_an_instrument_that_is_traded_is_refused(run):
 def test_a_change_that_changes_nothing_leaves_every_byte_of_the_state_as_it_was():
     """Under the same names a handover is a copy."""
     log = Market()
-    items = [log.ticks(tick(101.0, 0.1), tick(100.0, 0.2), tick(102.0, 0.3))]
+    items = [log.ticks(*BOUGHT, tick(102.0, 0.3))]
     plain, changed = desk(), desk()
     loop(plain, items)
     loop(changed, items)
