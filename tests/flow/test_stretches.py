@@ -1,0 +1,66 @@
+"""Stretches of market time: the clock between ticks and over nights, and what follows the end of a day."""
+
+import datetime as dt
+from collections import Counter
+from collections.abc import Iterator
+
+import pytest
+
+from connectors.errors import ConfigError
+from dataflows.feed import FeedSettings, simulated
+from functions.stretches import replayed
+from functions.topics import MARKET_CLOCK
+from tests.feed import FRIDAY, TOKEN, at, fed, recording, told
+
+
+def test_the_market_reaches_the_second_after_the_last_tick():
+    records = fed(recording(("2026-11-20 10:00:00.250", TOKEN, 100.0)))
+    assert told(records)[-1] == (1, "20 10:00:01.000000", "clock", None)
+
+
+def test_over_a_night_the_clock_runs_to_the_close_and_goes_on_with_the_next_tick():
+    records = fed(recording(("2026-11-20 15:39:57.5", TOKEN, 1.0), ("2026-11-23 09:15:00.5", TOKEN, 1.05)))
+    assert [(time, name) for _, time, name, _ in told(records)] == [
+        ("20 15:39:57.500000", "tick"),
+        ("20 15:39:58.000000", "clock"),
+        ("20 15:39:59.000000", "clock"),
+        ("20 15:40:00.000000", "clock"),
+        ("23 09:15:00.000000", "clock"),
+        ("23 09:15:00.500000", "tick"),
+        ("23 09:15:01.000000", "clock"),
+    ]
+
+
+def test_every_second_of_a_silent_hour_is_told_once():
+    records = fed(recording(("2026-11-20 10:00:00", TOKEN, 1.0), ("2026-11-20 11:00:00", TOKEN, 1.05)))
+    assert Counter(record.topic for record in records)[MARKET_CLOCK.name] == 3_601
+
+
+# --- loops ------------------------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("date", [dt.date(2026, 11, 24), dt.date(2027, 1, 4), dt.date(2026, 11, 21)])
+def test_a_day_without_a_session_cannot_be_simulated(date):
+    with pytest.raises(ConfigError, match=f"cannot simulate {date}"):
+        next(simulated(FeedSettings(date=date), FRIDAY))
+
+
+def test_without_a_date_the_last_trading_day_is_simulated():
+    chunk = next(simulated(FeedSettings(), dt.date(2026, 11, 22)))  # a Sunday
+    assert chunk.until == at("2026-11-20 09:15:01")
+    with pytest.raises(ConfigError, match="does not cover 2031-01-01"):
+        next(simulated(FeedSettings(), dt.date(2031, 1, 1)))
+
+
+def test_a_loop_of_the_simulator_goes_on_with_the_next_trading_day():
+    hour = FeedSettings(date=dt.date(2025, 10, 21), loop=True)  # Muhurat: an hour, then a holiday
+    chunks = simulated(hour, FRIDAY)
+    starts = [chunk.until for chunk, _ in zip(chunks, range(3_601), strict=False)]
+    assert (starts[0], starts[-1]) == (at("2025-10-21 13:45:01"), at("2025-10-23 09:15:01"))
+
+
+def test_a_loop_of_a_recording_moves_on_by_whole_weeks():
+    data = recording(("2026-11-19 10:00:00", TOKEN, 1.0), ("2026-11-20 10:00:00", TOKEN, 2.0))
+    chunks: Iterator = replayed(data.ticks, data.depth, loop=True)
+    times = [int(c.ticks["time"][0]) for c, _ in zip((c for c in chunks if len(c.ticks)), range(4), strict=False)]
+    assert times == [at(f"2026-11-{d} 10:00:00") for d in ("19", "20", "26", "27")]
