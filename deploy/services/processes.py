@@ -13,10 +13,13 @@ import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Final
 
 import psutil
 
 from connectors.errors import DependencyError
+
+CLOSING_S: Final = 10.0  # how long a port may stay taken that no process is seen to hold
 
 
 @dataclass(frozen=True)
@@ -56,7 +59,7 @@ class Processes:
         try:
             pid, created = (self.run / f"{name}.pid").read_text().split()
             process = psutil.Process(int(pid))
-            ours = f"{process.create_time():.2f}" == created and process.status() != psutil.STATUS_ZOMBIE
+            ours = f"{process.create_time():.2f}" == created and _runs(process)
         except (FileNotFoundError, ValueError, psutil.NoSuchProcess):
             return None
         return process if ours else None
@@ -135,8 +138,10 @@ class Processes:
 
 
 def _runs(process: psutil.Process) -> bool:
+    """Whether any thread of it is left. The system calls it a zombie once its first thread has ended, while others may
+    still hold its ports and files."""
     try:
-        return process.is_running() and process.status() != psutil.STATUS_ZOMBIE
+        return process.is_running() and (process.status() != psutil.STATUS_ZOMBIE or process.num_threads() > 1)
     except psutil.NoSuchProcess:
         return False
 
@@ -161,15 +166,24 @@ def port_is_free(port: int) -> bool:
 
 
 def refuse_taken_port(name: str, port: int) -> None:
-    """Raises: `DependencyError` naming the process that holds the port: we never talk to somebody else's server."""
-    if port_is_free(port):
-        return
-    pid = listener(port)
+    """Returns when the port is free; one that no process is seen to hold may be that of a process just ending.
+
+    Raises: `DependencyError` naming the process that holds it: we never talk to somebody else's server.
+    """
+    deadline = time.monotonic() + CLOSING_S
+    while not port_is_free(port):
+        pid = listener(port)
+        if pid is not None or time.monotonic() > deadline:
+            raise _taken(name, port, pid)
+        time.sleep(0.02)
+
+
+def _taken(name: str, port: int, pid: int | None) -> DependencyError:
     whose = "another process"
     if pid is not None:
         with contextlib.suppress(psutil.NoSuchProcess):
             whose = f"process {pid} ({psutil.Process(pid).name()})"
-    raise DependencyError(
+    return DependencyError(
         f"{name} cannot start: port {port} on 127.0.0.1 is taken by {whose}", remedy="stop that process first"
     )
 

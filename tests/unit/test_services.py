@@ -7,6 +7,7 @@ import stat
 import sys
 import time
 
+import psutil
 import pytest
 
 from connectors.errors import ConfigError, DependencyError
@@ -17,7 +18,7 @@ from deploy.services.java import java, maven
 from deploy.services.native import Native
 from deploy.services.places import COMPOSE, Ports
 from deploy.services.postgres import refuse_closed_folders
-from deploy.services.processes import Launch, Processes, refuse_taken_port
+from deploy.services.processes import Launch, Processes, port_is_free, refuse_taken_port
 
 SLEEPER = Launch([sys.executable, "-c", "import time; print('awake', flush=True); time.sleep(60)"], {})
 
@@ -69,6 +70,28 @@ def test_a_process_that_ignores_the_signal_is_killed(processes):
 
     assert not processes.stop("sleeper", signal.SIGTERM, 0.2)
     assert processes.find("sleeper") is None
+
+
+def test_a_process_runs_while_any_thread_of_it_holds_its_port_though_the_first_has_ended(processes):
+    headless = """
+import ctypes, socket, threading, time
+server = socket.create_server(("127.0.0.1", 0))
+threading.Thread(target=time.sleep, args=(60,)).start()
+print(server.getsockname()[1], flush=True)
+libc = ctypes.CDLL(None)
+libc.pthread_exit.argtypes = [ctypes.c_void_p]
+libc.pthread_exit(None)
+"""
+    processes.start("sleeper", Launch([sys.executable, "-c", headless], {}))
+    found = processes.find("sleeper")
+    while found.status() != psutil.STATUS_ZOMBIE:
+        time.sleep(0.01)
+    port = int(processes.output("sleeper").read_text())
+
+    assert not port_is_free(port)
+    assert processes.find("sleeper") == found
+    assert processes.stop("sleeper", signal.SIGKILL, 5)
+    assert port_is_free(port)
 
 
 def test_the_environment_of_a_service_holds_no_setting_of_ours(processes, monkeypatch):
@@ -212,6 +235,8 @@ def test_an_env_file_that_is_there_is_left_alone_and_its_differences_are_told_wi
         "PANDA_CONNECT__URL is missing, should be http://127.0.0.1:8083",
         "PANDA_DEPLOY__SECRET is missing",
         "PANDA_DEPLOY__FLOWS is missing, should be here",
+        "PANDA_DEPLOY__LEASE_URL is missing",
+        "PANDA_DEPLOY__API_REDIS_URL is missing",
     ]
 
 
