@@ -25,7 +25,7 @@ Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON, last
 AllowDataLoss = Annotated[
     bool, typer.Option("--allow-data-loss", help="Make changes too by which records, or their order, are lost.")
 ]
-Flow = Literal["pipeline", "cache", "archive", "config", "api"]
+Flow = Literal["pipeline", "cache", "archive", "config", "connectors", "api"]
 
 
 @app.command()

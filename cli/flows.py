@@ -40,6 +40,12 @@ def _config(settings: Settings, broker: str, seat: Seat) -> None:
     process.run(config.live(settings))
 
 
+def _connectors(settings: Settings, broker: str, seat: Seat) -> None:
+    from deploy import watching
+
+    watching.watch(settings)
+
+
 def _api(settings: Settings, broker: str, seat: Seat) -> None:
     from api.__main__ import serve
 
@@ -47,7 +53,8 @@ def _api(settings: Settings, broker: str, seat: Seat) -> None:
 
 
 _FLOWS: dict[str, Callable[[Settings, str, Seat], None]] = {
-    "pipeline": _pipeline, "cache": _cache, "archive": _archive, "config": _config, "api": _api,
+    "pipeline": _pipeline, "cache": _cache, "archive": _archive, "config": _config,
+    "connectors": _connectors, "api": _api,
 }  # fmt: skip
 
 

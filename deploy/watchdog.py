@@ -1,7 +1,8 @@
 """The watchdog of Kafka Connect: restarts what has failed, with patience and a limit, then calls for a human.
 
 Connect itself restarts no task. A connector that fails again is left alone longer each time; after `LIMIT` restarts it
-is left alone for good, until it has run by other means. Every trouble is told once, and once that it is over.
+is left alone for good, until it has run by other means. Every trouble is told once, and once that it is over; every
+restart is told as well.
 """
 
 import time
@@ -34,7 +35,9 @@ class _Record:
 
 @dataclass
 class Watchdog:
-    """Looks after the connectors named in `wanted`. `look` is one round; `alert` takes what a human should know.
+    """Looks after the connectors named in `wanted`. `look` is one round.
+
+    `alert` takes the troubles that a human should know, `note` what has been done without one: each restart.
 
     `check` finds trouble that shows in no task, and raises it (see `replication.refuse_lost_slot`). `now` in seconds.
     """
@@ -42,6 +45,7 @@ class Watchdog:
     connect: Connect
     wanted: Iterable[str]
     alert: Alert
+    note: Alert = lambda _: None
     check: Callable[[], None] = lambda: None
     limit: int = LIMIT
     now: Callable[[], float] = time.monotonic
@@ -95,11 +99,14 @@ class Watchdog:
         wait_s = min(FIRST_S * 2**record.restarts, LONGEST_S)
         record.restarts += 1
         record.next_at = self.now() + wait_s
-        logger().warning("connect.restarted", connector=name, attempt=record.restarts, reason=found.told)
         try:
             self.connect.restart_failed(name)
         except PipelineError as error:
             logger().warning("connect.restart_failed", connector=name, reason=error.message)
+            return
+        logger().warning("connect.restarted", connector=name, attempt=record.restarts, reason=found.told)
+        text = f"connector {name} restarted, {record.restarts} of {self.limit}: {found.told}"
+        self.note(SystemAlert("warning", "connect.restarted", text, name))
 
     def _settle(self, name: str, record: _Record) -> None:
         if record.running_since is None:

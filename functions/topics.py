@@ -71,7 +71,8 @@ MARKET_QUALITY: Final = Topic(
     summary="What the feed noticed about its own data",
 )  # fmt: skip
 SYSTEM_ALERTS: Final = Topic(
-    "system.alerts", ("system_alert",), "flow", 1, 30 * _DAY, ("feed", "pipeline", "orders"), ("notify", "cache", "archive"),
+    "system.alerts", ("system_alert",), "flow", 1, 30 * _DAY, ("feed", "pipeline", "orders", "connectors"),
+    ("notify", "cache", "archive"),
     summary="What a human should know",
 )  # fmt: skip
 CONFIG_STRATEGIES: Final = Topic(

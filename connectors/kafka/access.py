@@ -67,6 +67,7 @@ _SHARED: Final = (
     Principal("config", "config"),
     Principal("api", "api", ends_of="cache", letters=False),
     Principal("connect", "connect", writes_as="config", more=_CONNECT),
+    Principal("connectors", "connectors", letters=False),
     Principal("notify", "notify"),
 )
 
@@ -127,8 +128,9 @@ def grants_of(principal: Principal, brokers: tuple[str, ...]) -> set[Grant]:
         allowed |= {
             Grant(principal.name, "describe", "topic", t.name) for t in topics if principal.ends_of in t.readers
         }
-    allowed.add(Grant(principal.name, "read", "group", principal.name, prefixed=True))
-    allowed.add(Grant(principal.name, "describe", "group", READER_GROUP))
+    if principal.ends_of or any(grant.operation == "read" for grant in allowed):
+        allowed.add(Grant(principal.name, "read", "group", principal.name, prefixed=True))
+        allowed.add(Grant(principal.name, "describe", "group", READER_GROUP))
     allowed |= {Grant(principal.name, "describe", "group", group, prefixed=True) for group in principal.watches}
     return allowed | {
         Grant(principal.name, operation, resource, name, prefixed=True)

@@ -241,7 +241,7 @@ class Cluster:
     """A Connect of which a test says how it is."""
 
     def __init__(self):
-        self.states, self.restarted, self.down = found(RUNNING), 0, False
+        self.states, self.restarted, self.down, self.notes = found(RUNNING), 0, False, []
 
     def connectors(self):
         if self.down:
@@ -261,9 +261,11 @@ def watched():
 
 def _watched():
     cluster, alerts, clock = Cluster(), [], [0.0]
+    notes = cluster.notes
     watchdog = Watchdog(
-        cluster, ["panda-a"], lambda alert: alerts.append((alert.severity, alert.code)), limit=3, now=lambda: clock[0]
-    )
+        cluster, ["panda-a"], lambda alert: alerts.append((alert.severity, alert.code)), limit=3, now=lambda: clock[0],
+        note=lambda alert: notes.append(alert.message),
+    )  # fmt: skip
 
     def look(after_s=0.0):
         clock[0] += after_s
@@ -282,6 +284,18 @@ def test_a_failed_task_is_restarted_with_longer_and_longer_waits_then_a_human_is
     assert [restarts.index(n) for n in (1, 2, 3)] == [0, 2, 6]
     assert cluster.restarted == 3
     assert alerts == [("critical", "connect.given_up")]
+
+
+def test_every_restart_is_told_with_its_number_and_the_reason(watched):
+    cluster, alerts, look, _ = watched
+    cluster.states = found(FAILED)
+    look()
+    look(2)
+    assert cluster.notes == [
+        f"connector panda-a restarted, {n} of 3: task 0 failed: ConnectException: stopped (Error: no slot)"
+        for n in (1, 2)
+    ]
+    assert alerts == []
 
 
 def test_what_was_given_up_and_runs_again_is_looked_after_again(watched):

@@ -25,7 +25,7 @@ def without_letters(names):
 def test_the_users_of_a_deployment_with_both_brokers():
     assert {principal.name for principal in principals(BOTH)} == {
         "feed", "pipeline-paper", "pipeline-zerodha", "orders-zerodha", "cache", "archive", "config", "api", "connect",
-        "notify",
+        "connectors", "notify",
     }  # fmt: skip
 
 
@@ -75,11 +75,17 @@ def test_connect_publishes_configuration_reads_reports_and_keeps_its_own_topics(
     }  # fmt: skip
 
 
+def test_the_watch_over_the_connectors_writes_alerts_and_may_do_nothing_else():
+    assert [g for g in grants(BOTH) if g.principal == "connectors"] == [
+        Grant("connectors", "write", "topic", "system.alerts")
+    ]
+
+
 def test_every_topic_that_a_flow_reads_or_writes_by_the_table_is_one_that_some_user_may():
     for operation, flows in (("read", "readers"), ("write", "writers")):
         for topic in all_topics(BOTH):
             allowed = {g.principal for g in grants(BOTH) if g.operation == operation and g.name == topic.name}
-            needed = set(getattr(topic, flows)) - ({"api"} if topic.of_dead_letters else set())
+            needed = set(getattr(topic, flows)) - ({"api", "connectors"} if topic.of_dead_letters else set())
             users = {p.name for p in principals(BOTH) if p.flow in needed and topic.name in topics_of(p.name)}
             assert users <= allowed, topic.name
 

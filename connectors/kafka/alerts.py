@@ -1,0 +1,92 @@
+"""Alerts of a process that is no Bytewax flow, on their way to the log.
+
+Promise: in the order given, each once; nobody waits for the broker while it is away: an alert is kept in memory for up to
+a week. What the broker refuses ends the process, with the reason.
+"""
+
+import time
+from typing import Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
+
+from connectors.errors import ConfigError, DependencyError, PipelineError
+from connectors.kafka.client import Reachability, producer_config
+from connectors.logging import logger
+from connectors.settings import KafkaSettings
+from functions.events import SystemAlert, encode, envelope, event_id
+from functions.numbering import BROKER
+from functions.topics import SYSTEM_ALERTS
+
+KEPT_S: Final = 7 * 86_400.0
+LEAVE_S: Final = 5.0  # how long the end waits for the broker to take what is left
+_NOT_ALLOWED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaError.CLUSTER_AUTHORIZATION_FAILED})
+
+
+class Alerts:
+    """What one process has to say to humans. `source` is its flow, and the key of its alerts."""
+
+    def __init__(self, kafka: KafkaSettings, source: str) -> None:
+        self._source = source
+        self._user = kafka.username
+        self._refused: PipelineError | None = None
+        self._reachability = Reachability(kafka, "alerts")
+        self._producer = Producer(
+            producer_config(kafka, linger_ms=0, delivery_timeout_s=KEPT_S)
+            | {
+                "error_cb": self._note_error,
+                "on_delivery": self._delivered,
+                "delivery.report.only.error": False,
+            }
+        )
+
+    def __enter__(self) -> "Alerts":
+        return self
+
+    def __exit__(self, *_error: object) -> None:
+        self.close()
+
+    def write(self, alert: SystemAlert) -> None:
+        """Hands an alert to the producer and returns at once."""
+        now = time.time_ns()
+        id = event_id(now, f"{self._source}:{alert.subject}", alert.code)
+        value = encode(envelope(alert, id=id, time_ns=now, source=self._source, broker=BROKER))
+        try:
+            self._producer.produce(SYSTEM_ALERTS.name, value, self._source.encode())
+        except (KafkaException, BufferError) as error:
+            self._fail(str(error))
+        self._producer.poll(0)
+
+    def check(self) -> None:
+        """Takes what the broker has said meanwhile.
+
+        Raises: `ConfigError` where this user may not write alerts, `DependencyError` where one was refused otherwise.
+        """
+        self._producer.poll(0)
+        if self._refused is not None:
+            raise self._refused
+
+    def close(self) -> None:
+        """Waits a few seconds for the broker; what it has not taken then is in the log of this process alone."""
+        unwritten = self._producer.flush(LEAVE_S)
+        if unwritten:
+            logger().error("alerts.unwritten", alerts=unwritten, reason=self._reachability.reason)
+
+    def _note_error(self, error: KafkaError) -> None:
+        if len(self._producer):  # with nothing to write a closed connection is no news
+            self._reachability.on_error(error)
+
+    def _delivered(self, error: KafkaError | None, message: Message) -> None:
+        if error is None:
+            self._reachability.answered()
+        elif error.code() in _NOT_ALLOWED:
+            self._refused = self._refused or ConfigError(
+                f"Kafka user {self._user!r} may not write {SYSTEM_ALERTS.name}", remedy="run: panda deploy apply"
+            )
+        else:
+            self._fail(error.str())
+
+    def _fail(self, reason: str) -> None:
+        self._refused = self._refused or DependencyError(
+            f"an alert of {self._source} could not be written to {SYSTEM_ALERTS.name}: {reason}",
+            remedy="look at the broker's log; the alert is in the log of this process",
+        )
