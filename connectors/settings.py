@@ -99,6 +99,10 @@ HttpUrl = Annotated[str, AfterValidator(_http_url)]
 Addresses = Annotated[str, AfterValidator(_addresses)]
 RedisUrl = Annotated[SecretStr, AfterValidator(_redis_url)]
 DatabaseUrl = Annotated[SecretStr, AfterValidator(_database_url)]
+RedisUrlOrNone = Annotated[SecretStr, AfterValidator(lambda url: _redis_url(url) if url.get_secret_value() else url)]
+DatabaseUrlOrNone = Annotated[
+    SecretStr, AfterValidator(lambda url: _database_url(url) if url.get_secret_value() else url)
+]
 
 
 # --- the settings -----------------------------------------------------------------------------------------------------
@@ -170,6 +174,14 @@ class DeploySettings(_Part):
     flows: Literal["here", "elsewhere"] = Field(
         "elsewhere",
         description="Where the flows run: `panda deploy` keeps them on this machine, or others do elsewhere",
+    )
+    lease_url: DatabaseUrlOrNone = Field(
+        SecretStr(""),
+        description="The config store in Postgres as a role that may connect and nothing else, for the flows that need no "
+        "more: pipelines, for their lease, and connectors; empty gives them PANDA_DATABASE__URL",
+    )
+    api_redis_url: RedisUrlOrNone = Field(
+        SecretStr(""), description="Redis as a user who may only read, for the API; empty gives it PANDA_REDIS__URL"
     )
     shards: int = Field(1, ge=1, le=256, description="Pipelines a broker, each with its share of the accounts")
 

@@ -16,7 +16,8 @@ from connectors.logging import logger
 LOOK_S: Final = 2.0
 CONNECT_S: Final = 5
 _HOLDER: Final = """
-select a.application_name, a.pid, a.backend_start::timestamp(0)
+select coalesce(nullif(a.application_name, ''), 'another worker'), a.pid,
+    coalesce(' since ' || a.backend_start::timestamp(0), '')  -- of another role's connection Postgres tells the number alone
 from pg_locks l join pg_stat_activity a using (pid)
 where l.locktype = 'advisory' and l.granted and ((l.classid::bigint << 32) | l.objid::bigint) = %s
 """
@@ -44,7 +45,7 @@ class Lock:
         if not self._locked(self._connection):
             holder = self._connection.execute(_HOLDER, (self._number,)).fetchone()
             self._connection.close()
-            named = f"{holder[0]} (connection {holder[1]} since {holder[2]})" if holder else "another worker"
+            named = f"{holder[0]} (connection {holder[1]}{holder[2]})" if holder else "another worker"
             raise FatalError(f"shard {self._shard} is held by {named}", remedy=ONE_A_SHARD)
         self._watcher.start()
 

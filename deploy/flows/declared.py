@@ -24,12 +24,14 @@ _ROOMS: Final = ("functions", "strategies", "dataflows", "connectors", "api", "a
 _KEPT: Final = ("PYTHONPATH", "NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
 
 # Settings by the beginning of their names. No flow is given the deploy secret; those whose values hold passwords go to
-# whom they serve: the config store to the flow that publishes its outbox, and to the pipeline, which has its lease there.
+# whom they serve: the config store to the flow that publishes its outbox, to the pipeline, which has its lease there, and to
+# the watch over the connectors, which looks at their replication slot.
 _ALL: Final = ("ACTIVE_BROKERS", "PANDA_DATA_DIR", "PANDA_KAFKA__", "PANDA_LOG__")
 _MORE: Final = {
     "pipeline": ("PANDA_DATABASE__",),
     "cache": ("PANDA_REDIS__",),
     "config": ("PANDA_DATABASE__",),
+    "connectors": ("PANDA_DATABASE__", "PANDA_CONNECT__"),
     "archive": ("PANDA_LAKE__",),
     "api": ("PANDA_REDIS__", "PANDA_LAKE__", "PANDA_API__"),
 }
@@ -77,7 +79,8 @@ def declared(settings: Settings) -> list[Flow]:
     Raises: `ConfigError` where the broker wants users, and there is no secret for their passwords.
     """
     version = code_version()
-    flows = [] if is_postgres(settings.database.url.get_secret_value()) else [_flow(settings, version, "config")]
+    carrier = "connectors" if is_postgres(settings.database.url.get_secret_value()) else "config"
+    flows = [_flow(settings, version, carrier)]
     flows.append(_flow(settings, version, "archive", group="archive", topics=archived(settings.active_brokers)))
     for broker in settings.active_brokers:
         topics = [topic.name for topic in (*outputs(broker), SYSTEM_ALERTS, MARKET_QUALITY)]
@@ -121,6 +124,7 @@ def environment_of(settings: Settings, flow: str, principal: str) -> dict[str, s
     names = _ALL + _MORE.get(flow, ())
     values = {name: _value(settings, name) for name in FIELDS if name.startswith(names)}
     told = {name: _text(value) for name, value in values.items() if value is not None}
+    told |= _as_less(settings, flow)
     if settings.kafka.security_protocol.startswith("SASL"):
         if not settings.deploy.secret.get_secret_value():
             raise ConfigError(
@@ -130,6 +134,16 @@ def environment_of(settings: Settings, flow: str, principal: str) -> dict[str, s
         password = principal_password(settings.deploy.secret, principal)
         told |= {"PANDA_KAFKA__USERNAME": principal, "PANDA_KAFKA__PASSWORD": password.get_secret_value()}
     return process_environment() | told | {ENV_FILE: os.devnull}
+
+
+def _as_less(settings: Settings, flow: str) -> dict[str, str]:
+    """Whom a flow enters as in place of the deployer, where it needs less and there is such a user."""
+    lease, reader = settings.deploy.lease_url.get_secret_value(), settings.deploy.api_redis_url.get_secret_value()
+    if flow in ("pipeline", "connectors") and lease and is_postgres(settings.database.url.get_secret_value()):
+        return {"PANDA_DATABASE__URL": lease}
+    if flow == "api" and reader:
+        return {"PANDA_REDIS__URL": reader}
+    return {}
 
 
 def process_environment() -> dict[str, str]:

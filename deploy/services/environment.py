@@ -19,24 +19,35 @@ _HEAD = (
 
 
 def database_url(credentials: Credentials, ports: Ports, role: str) -> SecretStr:
-    """The address of the database as one of its roles: panda, paper, zerodha, debezium."""
+    """The address of the database as one of its roles: panda, paper, zerodha, debezium, lease."""
     password = credentials[f"POSTGRES_{role.upper()}_PASSWORD"].get_secret_value()
     return SecretStr(f"postgresql+psycopg://{role}:{password}@127.0.0.1:{ports.postgres}/{DATABASE}")
 
 
+def redis_url(credentials: Credentials, ports: Ports, user: str) -> SecretStr:
+    """The address of Redis as one of its users: cache, api."""
+    password = credentials[f"REDIS_{user.upper()}_PASSWORD"].get_secret_value()
+    return SecretStr(f"redis://{user}:{password}@127.0.0.1:{ports.redis}/0")
+
+
 def environment(credentials: Credentials, ports: Ports) -> dict[str, str]:
-    """The settings for services on these ports, secrets in clear: as Kafka's super user, Redis's writer, Postgres's owner."""
+    """The settings for services on these ports, secrets in clear: as Kafka's super user, Redis's writer, Postgres's owner.
+
+    With them `deploy` is told whom flows enter as that need less.
+    """
     secret = {name: value.get_secret_value() for name, value in credentials.items()}
     return {
         "PANDA_KAFKA__BOOTSTRAP": f"127.0.0.1:{ports.kafka}",
         "PANDA_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
         "PANDA_KAFKA__USERNAME": "admin",
         "PANDA_KAFKA__PASSWORD": secret["KAFKA_ADMIN_PASSWORD"],
-        "PANDA_REDIS__URL": f"redis://cache:{secret['REDIS_CACHE_PASSWORD']}@127.0.0.1:{ports.redis}/0",
+        "PANDA_REDIS__URL": redis_url(credentials, ports, "cache").get_secret_value(),
         "PANDA_DATABASE__URL": database_url(credentials, ports, "panda").get_secret_value(),
         "PANDA_CONNECT__URL": f"http://127.0.0.1:{ports.connect}",
         "PANDA_DEPLOY__SECRET": secret["DEPLOY_SECRET"],
         "PANDA_DEPLOY__FLOWS": "here",
+        "PANDA_DEPLOY__LEASE_URL": database_url(credentials, ports, "lease").get_secret_value(),
+        "PANDA_DEPLOY__API_REDIS_URL": redis_url(credentials, ports, "api").get_secret_value(),
     }
 
 

@@ -112,7 +112,7 @@ class Native:
         return environment(self.site.credentials, self.ports)
 
     def database_url(self, role: str) -> SecretStr:
-        """The address of the database as one of its roles: panda, paper, zerodha, debezium."""
+        """The address of the database as one of its roles: panda, paper, zerodha, debezium, lease."""
         return database_url(self.site.credentials, self.ports, role)
 
     # --- one after the other ------------------------------------------------------------------------------------------

@@ -27,6 +27,7 @@ ROLES: Final[dict[str, tuple[str, LiteralString]]] = {  # role -> where its pass
     "paper": ("POSTGRES_PAPER_PASSWORD", "LOGIN NOREPLICATION"),
     "zerodha": ("POSTGRES_ZERODHA_PASSWORD", "LOGIN NOREPLICATION"),
     "debezium": ("POSTGRES_DEBEZIUM_PASSWORD", "LOGIN REPLICATION"),
+    "lease": ("POSTGRES_LEASE_PASSWORD", "LOGIN NOREPLICATION"),
 }
 
 

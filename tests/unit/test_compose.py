@@ -9,6 +9,8 @@ import jsonschema
 import pytest
 import yaml
 
+from connectors.settings import FIELDS, LakeSettings
+
 PROJECT = Path(__file__).resolve().parents[2]
 MAIN, TEST, COMMON = "docker-compose.yml", "docker-compose.test.yml", "deploy/compose.services.yml"
 
@@ -87,8 +89,32 @@ def test_every_password_comes_from_the_env_file_that_panda_makes(tmp_path):
         text = (PROJECT / name).read_text()
         asked = set(re.findall(r"\$\{(\w+):\?", text))
         assert asked <= made
-        assert set(re.findall(r"\$\{(\w+)(?!\w|:\?)", text)) <= {"ACTIVE_BROKERS"}, "without it the password is empty"
+        defaulted = {n for n in re.findall(r"\$\{(\w+)(?!\w|:\?)", text) if not n.startswith("PANDA_LAKE__")}
+        assert defaulted <= {"ACTIVE_BROKERS"}, "without it the password is empty"
         assert re.findall(r"(?i)(?:password|secret)\w*: +[^ $\n&*]", text) == []
+
+
+def test_a_flow_in_a_container_is_told_what_deploy_tells_it_natively_and_enters_as_no_more_than_it_needs():
+    told = {name: body["environment"] for name, body in services(MAIN).items() if "flows" in body.get("profiles", [])}
+    lake = {name for name in FIELDS if name.startswith("PANDA_LAKE__")}
+
+    assert {name for name, env in told.items() if env.keys() >= lake} == {"archive", "api"}
+    roles = {name: re.findall(r"//(\w+):", env.get("PANDA_DATABASE__URL", "")) for name, env in told.items()}
+    assert {name: role for name, role in roles.items() if role} == {
+        "deploy": ["panda"], "pipeline-paper": ["lease"], "connectors": ["lease"],
+    }  # fmt: skip
+    readers = {name: re.findall(r"//(\w+):", env.get("PANDA_REDIS__URL", "")) for name, env in told.items()}
+    assert {name: user for name, user in readers.items() if user} == {"cache-paper": ["cache"], "api": ["api"]}
+    users = {name: env["PANDA_KAFKA__USERNAME"] for name, env in told.items()}
+    assert users == {name: name for name in users} | {"deploy": "admin", "cache-paper": "cache"}
+
+
+def test_without_settings_of_its_own_the_lake_of_the_containers_is_their_volume():
+    archive = services(MAIN)["archive"]["environment"]
+    defaults = {name: re.sub(r"^\$\{\w+:-(.*)\}$", r"\1", value) for name, value in archive.items() if "LAKE" in name}
+
+    given = {name.removeprefix("PANDA_LAKE__").lower(): value for name, value in defaults.items()}
+    assert LakeSettings.model_validate(given) == LakeSettings(path="/data/lake")
 
 
 def test_the_profiles_are_those_that_the_documentation_names():

@@ -64,7 +64,7 @@ def test_a_deployment_on_sqlite_runs_config_first_and_the_pipeline_last_and_neve
     assert [f.name for f in declared(settings())] == ["config", "archive", "cache-paper", "api", "pipeline-paper"]
 
 
-def test_with_postgres_no_flow_publishes_the_outbox_and_every_broker_has_its_cache_and_its_shards():
+def test_with_postgres_no_flow_publishes_the_outbox_one_watches_the_connectors_and_every_broker_has_its_cache_and_shards():
     postgres = DatabaseSettings(url=SecretStr("postgresql+psycopg://panda:x@127.0.0.1/panda"))
     two = settings(
         database=postgres, active_brokers=("paper", "zerodha"),
@@ -72,7 +72,7 @@ def test_with_postgres_no_flow_publishes_the_outbox_and_every_broker_has_its_cac
     )  # fmt: skip
 
     assert [f.name for f in declared(two)] == [
-        "archive", "cache-paper", "cache-zerodha", "api",
+        "connectors", "archive", "cache-paper", "cache-zerodha", "api",
         "pipeline-paper-1", "pipeline-paper-2", "pipeline-zerodha-1", "pipeline-zerodha-2",
     ]  # fmt: skip
     assert declared(two)[-1].command[-4:] == ["--broker", "zerodha", "--shard", "2/2"]
@@ -89,6 +89,36 @@ def test_a_flow_enters_kafka_as_its_own_user_and_knows_no_secret_that_it_does_no
     assert [name for name, env in told.items() if "PANDA_LAKE__PATH" in env] == ["archive", "api"]
     assert not any(name.startswith("PANDA_DEPLOY__") for env in told.values() for name in env)
     assert all(env["PANDA_ENV_FILE"] == os.devnull for env in told.values())
+
+
+def test_flows_that_need_less_than_the_deployer_enter_the_config_store_and_redis_as_whom_that_is_allowed():
+    owner, reader = "postgresql+psycopg://panda:x@127.0.0.1/panda", "redis://api:y@127.0.0.1/0"
+    here = DeploySettings(
+        secret=SECRET, flows="here", lease_url=SecretStr(owner.replace("panda:x", "lease:z")),
+        api_redis_url=SecretStr(reader),
+    )  # fmt: skip
+    given = settings(
+        deploy=here, database=DatabaseSettings(url=SecretStr(owner)),
+        redis=RedisSettings(url=SecretStr("redis://cache:y@127.0.0.1/0")),
+    )  # fmt: skip
+    told = {f.name: f.environment for f in declared(given)}
+
+    assert {name: env["PANDA_DATABASE__URL"] for name, env in told.items() if "PANDA_DATABASE__URL" in env} == dict.fromkeys(
+        ("connectors", "pipeline-paper"), "postgresql+psycopg://lease:z@127.0.0.1/panda"
+    )  # fmt: skip
+    assert told["api"]["PANDA_REDIS__URL"] == reader
+    assert told["cache-paper"]["PANDA_REDIS__URL"] == "redis://cache:y@127.0.0.1/0"
+    assert told["connectors"]["PANDA_CONNECT__URL"] == given.connect.url
+
+
+def test_with_sqlite_no_flow_is_sent_to_a_postgres_for_its_lease():
+    lease = SecretStr("postgresql+psycopg://lease:z@127.0.0.1/panda")
+    told = {
+        f.name: f.environment
+        for f in declared(settings(deploy=DeploySettings(secret=SECRET, flows="here", lease_url=lease)))
+    }
+
+    assert told["pipeline-paper"]["PANDA_DATABASE__URL"].startswith("sqlite:///")
 
 
 def test_a_flow_reads_the_settings_that_deploy_was_given(monkeypatch, tmp_path):
