@@ -4,6 +4,7 @@ import signal
 import subprocess
 import sys
 import time
+import uuid
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -25,8 +26,7 @@ def until(condition, seconds, what="it"):
 @contextmanager
 def pipeline_process(ground, *command):
     """A live pipeline; killed if the test has not ended it."""
-    ready = ground.directory / "pipeline.ready"
-    ready.unlink(missing_ok=True)
+    ready = ground.directory / f"{uuid.uuid4().hex}.ready"
     command = command or ("-m", "cli", "run", "pipeline")
     environment = ground.environment("pipeline") | {READY_FILE: str(ready)}
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment)
@@ -40,12 +40,12 @@ def pipeline_process(ground, *command):
             process.wait()
 
 
-def wait_until_read(kafka):
-    """Until the pipeline has worked on everything that is on its input topics now."""
+def wait_until_read(kafka, group="pipeline-paper-0"):
+    """Until a pipeline has worked on everything that is on its input topics now."""
     ends = end_offsets(kafka, INPUTS)
 
     def caught_up():
-        done = committed(kafka, "pipeline-paper-0", INPUTS)
+        done = committed(kafka, group, INPUTS)
         return all(done.get(at, 0) >= end for at, end in ends.items())
 
     until(caught_up, 90, "the end of the input")

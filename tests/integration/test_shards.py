@@ -14,24 +14,12 @@ from connectors.settings import Settings
 from dataflows import pipeline
 from dataflows.resharding import reshard, seats
 from functions.assignment import Seat
-from functions.events import PaperVenue, decode
-from functions.topics import outputs
-from tests.desk import account, lax
-from tests.integration.test_pipeline import INSTRUMENTS, STRATEGIES, TOKENS, write
-from tests.market import walk
-from tests.recorded import config_events, tick_events
+from functions.events import decode
+from tests.integration.test_pipeline import write
+from tests.recorded import config_events
+from tests.shards import ACCOUNTS, CONFIGURATION, EVENTS, decided, everybody_traded
 
 pytestmark = pytest.mark.kafka
-
-TIGHT = lax(max_position=30, max_orders_per_second=9, max_daily_loss="200")
-ACCOUNTS = [
-    account("paper-1", limits=TIGHT, venue=PaperVenue(slippage_bps="1")),
-    account("paper-2", limits=lax(max_position=12), venue=PaperVenue()),
-    msgspec.structs.replace(account("paper-3", limits=TIGHT, venue=PaperVenue()), shard=2),
-]
-EVERYBODY = [account.account for account in ACCOUNTS]
-FOLLOWED = [msgspec.structs.replace(s, accounts=EVERYBODY) for s in STRATEGIES]
-EVENTS = tick_events(walk(6_000, len(TOKENS), 0.0006, 5, step_ns=20_000_000), TOKENS)
 
 
 @pytest.fixture
@@ -44,7 +32,7 @@ def log(tmp_path_factory):
         broker = start_embedded(directory)
         brokers.append(broker)
         settings = Settings(data_dir=directory, kafka={"bootstrap": broker.bootstrap, "embedded": True})
-        write(settings, config_events(INSTRUMENTS, ACCOUNTS, FOLLOWED))
+        write(settings, CONFIGURATION)
         write(settings, events)
         return settings
 
@@ -58,25 +46,15 @@ def run(settings, *seats):
         run_main(pipeline.live(settings, seat=seat, until_end=True), epoch_interval=timedelta(seconds=0.1))
 
 
-def decided(settings):
-    """Every event of a broker's topics, by topic and id; a signal that two shards tell is told twice, with one content."""
-    found: dict[tuple[str, str], bytes] = {}
-    for topic in (*outputs("paper"),):
-        for record in fetch_all(settings.kafka, [topic.name]):
-            id = decode(record.value).id
-            assert found.setdefault((topic.name, id), record.value) == record.value, "one id, two contents"
-    return found
-
-
 def test_two_shards_decide_what_one_worker_with_all_accounts_decides(log):
     alone, together = log(), log()
 
     run(alone, Seat())
     run(together, Seat(1, 2), Seat(2, 2))
 
-    wanted = decided(alone)
-    assert decided(together) == wanted
-    assert {decode(v).data.account for (t, _), v in wanted.items() if t == "paper.orders.filled"} == set(EVERYBODY)
+    wanted = decided(alone.kafka)
+    assert decided(together.kafka) == wanted
+    assert everybody_traded(wanted)
 
 
 HALF = len(EVENTS) // 2
@@ -92,7 +70,7 @@ def test_accounts_move_between_shards_with_everything_they_hold(log, before, aft
     write(moved, EVENTS[HALF:])
     run(moved, *(seat for seat in seats(after) if any(seat.holds(account) for account in ACCOUNTS)))
 
-    assert decided(moved) == decided(alone)
+    assert decided(moved.kafka) == decided(alone.kafka)
 
 
 def test_a_shard_does_not_begin_anew_with_an_account_whose_books_are_elsewhere(log):
@@ -124,7 +102,7 @@ def test_an_account_assigned_to_another_shard_while_workers_run_stays_until_it_i
     assert "paper-1" in moved[there.key("paper")]
     alone = log()
     run(alone, Seat())
-    assert decided(settings) == decided(alone)
+    assert decided(settings.kafka) == decided(alone.kafka)
 
 
 def test_shards_that_have_not_read_equally_far_are_not_put_together(log):
