@@ -3,7 +3,6 @@
 import sqlite3
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
@@ -23,6 +22,7 @@ from connectors.database.store import ConfigStore
 from connectors.errors import ConfigError, DataError, DependencyError, RetryableError
 from functions.configuration import validate
 from functions.events import AccountConfig, InstrumentConfig, RiskLimits, Sizing, StrategyConfig, decode
+from tests.store import changed_at_once
 
 replace = msgspec.structs.replace
 
@@ -192,16 +192,8 @@ def test_the_number_of_a_change_is_never_used_twice_even_when_its_row_is_gone(st
 
 
 def test_writers_at_once_wait_for_each_other_and_every_change_is_published(store):
-    store.put_account(PAPER)
+    changes = changed_at_once(store, PAPER)
 
-    def change(who):
-        for n in range(10):
-            store.put_account(replace(PAPER, capital=f"{1000 + 10 * n + who}"))
-
-    with ThreadPoolExecutor(4) as writers:
-        list(writers.map(change, range(4)))
-
-    changes = store.pending_outbox()
     assert len(changes) == 41
     assert decode(changes[-1].value).data == store.accounts()[0]
 

@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from concurrent.futures import ThreadPoolExecutor
 
 import msgspec
 import psycopg
@@ -19,6 +18,7 @@ from connectors.database.store import ConfigStore
 from connectors.errors import ConfigError, DependencyError, RetryableError
 from deploy.connect.declared import REPORTS, columns
 from functions.events import PAYLOADS, AccountConfig, decode
+from tests.store import changed_at_once
 
 pytestmark = pytest.mark.platform
 
@@ -133,16 +133,8 @@ def test_the_reader_of_the_outbox_reads_nothing_else_and_writes_nothing(store, u
 
 
 def test_writers_at_once_wait_for_each_other_and_the_outbox_has_the_order_of_their_commits(store):
-    store.put_account(PAPER)
+    changes = changed_at_once(store, PAPER)
 
-    def change(who):
-        for n in range(10):
-            store.put_account(replace(PAPER, capital=f"{1000 + 10 * n + who}"))
-
-    with ThreadPoolExecutor(4) as writers:
-        list(writers.map(change, range(4)))
-
-    changes = store.pending_outbox()
     assert len(changes) == 41
     assert decode(changes[-1].value).data == store.accounts()[0]
 
