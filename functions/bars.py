@@ -9,16 +9,13 @@ above its open, high before low in one that falls. That is the path that favours
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from functions.arrays import Floats, Integers
 from functions.calendar import MINUTE, day_of
 from functions.ticks import TICK, Rows
 
 TICKS_A_BAR: Final = 4
 SIXTIETHS: Final = (0, 20, 40, 59)  # of the bar's length
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 
 def ticks_of_bars(

@@ -10,10 +10,10 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from functions.arrays import Integers
 from functions.ticks import NO_TICKS, TICK, Rows
 
 UNORDERED: Final = -1
-Integers = npt.NDArray[np.int64]
 _NONE: Final[Integers] = np.empty(0, np.int64)
 
 

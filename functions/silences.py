@@ -7,8 +7,8 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 import numpy as np
-import numpy.typing as npt
 
+from functions.arrays import Integers
 from functions.calendar import (
     DAY,
     FIRST_DAY,
@@ -23,8 +23,6 @@ from functions.calendar import (
 )  # fmt: skip
 from functions.events import InstrumentConfig, QualityReport
 from functions.ticks import Rows
-
-Integers = npt.NDArray[np.int64]
 
 TICK_GAP: Final = 5 * SECOND  # longer silences within a session are reported
 _OPEN: Final = 555 * MINUTE - IST_OFFSET  # a quarter past nine in India

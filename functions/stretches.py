@@ -10,13 +10,11 @@ from itertools import pairwise
 from typing import Final, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from functions.arrays import Integers
 from functions.calendar import DAY, SECOND, day_of, seconds_passed
 from functions.simulator import Chunk
 from functions.ticks import NO_DEPTH, NO_TICKS, Rows
-
-Integers = npt.NDArray[np.int64]
 
 WEEK: Final = 7 * DAY
 

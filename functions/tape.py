@@ -11,11 +11,10 @@ from typing import Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from functions.arrays import Integers
 from functions.events import ID_LENGTH
 from functions.kernel import borrow, entry, inlined, records
 from functions.ticks import TICK, UNKNOWN, Rows
-
-Integers = npt.NDArray[np.int64]
 
 TEXT, OPTIONAL_TEXT, INTEGER, NUMBERED, DECIMAL, LEVELS, NAME = range(7)  # kinds of values
 LAYOUT: Final = (

@@ -14,11 +14,11 @@ from typing import Any, Final, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from functions.arrays import Integers
 from functions.events import ID_LENGTH
 from functions.kernel import kernel
 
 Bytes = npt.NDArray[np.uint8]
-Integers = npt.NDArray[np.int64]
 
 FORMS: Final = ("literal", "phrase", "words", "id", "integer", "money", "price", "optional", "time")
 LITERAL, PHRASE, WORDS, ID, INTEGER, MONEY, PRICE, OPTIONAL, TIME = (np.int64(n) for n in range(len(FORMS)))

@@ -9,14 +9,11 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
 from connectors.errors import DataError
 from connectors.recorded.forms import DEPTH_COLUMNS, Table
+from functions.arrays import Booleans, Integers
 from functions.calendar import IST_OFFSET
-
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
 
 
 class Unreadable(NamedTuple):

@@ -6,15 +6,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 import xxhash
 
 from connectors.recorded.forms import Table
+from functions.arrays import Integers
 from functions.events import InstrumentConfig, InstrumentKind
 from functions.symbols import kind_of, lot_size_of, same_name, symbol_of, tick_size_of, tick_size_text
 from functions.ticks import Rows
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass

@@ -5,13 +5,10 @@ from collections.abc import Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
-import numpy.typing as npt
 
+from functions.arrays import Booleans, Integers
 from functions.calendar import INDIA, SECOND, day_of
 from functions.events import InstrumentConfig, QualityReport
-
-Integers = npt.NDArray[np.int64]
-Booleans = npt.NDArray[np.bool_]
 
 
 class Note(NamedTuple):

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import duckdb
 import numpy as np
-import numpy.typing as npt
 
 from connectors.errors import DataError
 from connectors.recorded.columns import Unreadable
@@ -15,12 +14,11 @@ from connectors.recorded.forms import Table, files
 from connectors.recorded.instruments import Roster
 from connectors.recorded.notes import named
 from connectors.recorded.rows import Part, load
+from functions.arrays import Integers
 from functions.calendar import DAY, INDIA, IST_OFFSET
 from functions.events import InstrumentConfig, QualityReport
 from functions.silences import silences
 from functions.ticks import DEPTH, NO_DEPTH, NO_TICKS, Rows
-
-Integers = npt.NDArray[np.int64]
 
 
 @dataclass(frozen=True)

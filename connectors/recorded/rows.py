@@ -8,19 +8,16 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
-import numpy.typing as npt
 
 from connectors.errors import DataError
 from connectors.recorded.columns import Unreadable, judged, selection
 from connectors.recorded.forms import Table
 from connectors.recorded.instruments import Roster
 from connectors.recorded.notes import Note, clock_text, notes_of
+from functions.arrays import Floats, Integers
 from functions.bars import TICKS_A_BAR, ticks_of_bars
 from functions.calendar import DAY, INDIA, MINUTE, SECOND
 from functions.ticks import DEPTH, LEVELS, NO_DEPTH, TICK, Rows
-
-Floats = npt.NDArray[np.float64]
-Integers = npt.NDArray[np.int64]
 
 _MAX_I4: Final = 2**31 - 1
 
