@@ -38,12 +38,8 @@ class Depth(Payload, frozen=True):
     sell: list[Level]
 
 
-class MarketTick(Payload, frozen=True):
-    """One update of one instrument, as the feed received it.
-
-    `exchange_timestamp` is event time in microseconds since the epoch. `session` and `sequence` number the feed's
-    own order over all partitions (ticks and clocks together), so that a reader can restore it; -1 = unordered.
-    """
+class Quote(Payload, frozen=True):
+    """What most readers need of a `MarketTick`: all but its depth."""
 
     instrument_token: int
     last_price: float
@@ -56,6 +52,15 @@ class MarketTick(Payload, frozen=True):
     ask_quantity: int = 0
     session: int = 0
     sequence: int = -1
+
+
+class MarketTick(Quote, frozen=True):
+    """One update of one instrument, as the feed received it.
+
+    `exchange_timestamp` is event time in microseconds since the epoch. `session` and `sequence` number the feed's
+    own order over all partitions (ticks and clocks together), so that a reader can restore it; -1 = unordered.
+    """
+
     depth: Depth | None = None
 
 

@@ -11,7 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from functions.events import ID_PATTERN, Depth
+from functions.events import ID_PATTERN, Depth, Quote
 
 Rows = npt.NDArray[Any]  # a structured array; its dtype is said where it is made
 
@@ -59,18 +59,9 @@ def copied(ticks: Rows) -> Rows:
     return np.ascontiguousarray(ticks).view("i8").copy().view(TICK)
 
 
-class _Needed(msgspec.Struct, gc=False):
+class _Needed(Quote, frozen=True):
     """The fields of `market_tick` that a decision needs; the rest of the JSON is skipped unread."""
 
-    instrument_token: int
-    last_price: float
-    exchange_timestamp: int
-    volume_traded: int = 0
-    oi: int = 0
-    bid: float = 0.0
-    ask: float = 0.0
-    bid_quantity: int = 0
-    ask_quantity: int = 0
     session: Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)] = 0
     sequence: Annotated[int, msgspec.Meta(ge=-1, le=2**62)] = -1
 

@@ -13,6 +13,7 @@ import msgspec
 import numpy as np
 
 from connectors.kafka.records import Record
+from functions.events import Quote
 from functions.topics import MARKET_TICKS
 
 DEAD_LETTERS: Final = ".dlq"
@@ -51,18 +52,7 @@ class _Head(msgspec.Struct, gc=False):
     data: msgspec.Raw
 
 
-class _TickData(msgspec.Struct, gc=False):
-    instrument_token: int
-    last_price: float
-    exchange_timestamp: int
-    volume_traded: int = 0
-    oi: int = 0
-    bid: float = 0.0
-    ask: float = 0.0
-    bid_quantity: int = 0
-    ask_quantity: int = 0
-    session: int = 0
-    sequence: int = -1
+class _TickData(Quote, frozen=True):
     depth: msgspec.Raw = msgspec.Raw(b"null")
 
 
