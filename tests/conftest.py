@@ -10,6 +10,7 @@ from tests.ground import ground as ground  # fixtures, for all folders
 from tests.ground import new_ground as new_ground
 from tests.ground import own_platform as own_platform
 from tests.platform_services import platform as platform
+from tests.platform_services import services as services
 
 os.environ["PANDA_ENV_FILE"] = os.devnull
 

@@ -1,4 +1,7 @@
-"""The real platform for tests: Kafka with SCRAM, Connect, Postgres and Redis, started once, gone at the end."""
+"""The real platform for tests: Kafka with SCRAM, Connect, Postgres and Redis, started once, gone at the end.
+
+Each file of tests finds it empty, whatever the one before has left.
+"""
 
 import os
 import random
@@ -19,6 +22,7 @@ from deploy.services.kafka import admin_settings, settings_of
 from deploy.services.native import Native
 from deploy.services.places import PROJECT, Ports
 from deploy.services.processes import port_is_free
+from tests.emptied import empty
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,14 @@ def started(*names: str) -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="session")
-def platform() -> Iterator[Platform]:
+def services() -> Iterator[Platform]:
     """All services, for all tests of a run."""
     with started() as services:
         yield services
+
+
+@pytest.fixture(scope="module")
+def platform(services: Platform) -> Platform:
+    """All services, empty at the beginning of each file of tests."""
+    empty(services.native)
+    return services

@@ -139,11 +139,11 @@ def test_the_commands_start_write_settings_tell_and_stop(tmp_path: Path) -> None
 def panda(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]":
     command = [sys.executable, "-m", "cli", "services", *arguments]
     environment = os.environ | {"PYTHONPATH": str(PROJECT)}
-    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=60)
+    return subprocess.run(command, cwd=directory, env=environment, capture_output=True, text=True, timeout=180)
 
 
 def wait_until_down(platform: Platform, names: list[str]) -> None:
-    deadline = time.monotonic() + 10
+    deadline = time.monotonic() + 60
     while any(row.state != "down" for row in platform.native.status(names)):
         assert time.monotonic() < deadline
         time.sleep(0.05)

@@ -1,0 +1,119 @@
+"""The platform as just after its start: all that a file of tests has left on it is taken away, the services stay.
+
+connectors ─► topics, groups, users, rights ─► databases ─► Redis
+"""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Any, Final
+
+import psycopg
+import redis
+from confluent_kafka import KafkaException
+from confluent_kafka.cimpl import KafkaError
+from psycopg import sql
+
+from connectors.connect import Connect
+from connectors.kafka.access import create_grants, delete_grants, found_grants
+from connectors.kafka.admin import Administrator
+from connectors.kafka.source import end_offsets
+from connectors.kafka.users import delete_users, found_users
+from deploy.services.connect import PRINCIPAL, worker_rights
+from deploy.services.kafka import ADMIN, admin_settings
+from deploy.services.native import Native
+from deploy.services.postgres import SUPER_USER, Postgres
+
+PATIENCE_S: Final = 60.0
+OF_KAFKA, OF_CONNECT = "__", "_connect."  # how the names of topics begin that the services keep for themselves
+OFFSETS: Final = "_connect.offsets"  # how far sources have read
+
+
+def empty(native: Native) -> None:
+    """Starts what a test has stopped, and takes away what tests have made."""
+    native.up()
+    carried = _has_carried(native)
+    if carried:  # how far a connector has read outlives it: the worker forgets that with its topics alone
+        native.down(["connect"])
+    _empty_kafka(Administrator(admin_settings(native.site), timeout_s=PATIENCE_S), forget_connect=carried)
+    _empty_postgres(native)
+    _empty_redis(native)
+    native.up()
+
+
+def _has_carried(native: Native) -> bool:
+    """Whether Connect has a connector, or had one."""
+    with Connect(f"http://127.0.0.1:{native.ports.connect}") as connect:
+        return bool(connect.connectors()) or any(end_offsets(admin_settings(native.site), [OFFSETS]).values())
+
+
+def _until(done: Callable[[], bool], what: str) -> None:
+    deadline = time.monotonic() + PATIENCE_S
+    while not done():
+        assert time.monotonic() < deadline, f"{what} after {PATIENCE_S:g} s"
+        time.sleep(0.1)
+
+
+# --- Kafka ------------------------------------------------------------------------------------------------------------
+
+
+def _empty_kafka(admin: Administrator, *, forget_connect: bool) -> None:
+    kept = (OF_KAFKA,) if forget_connect else (OF_KAFKA, OF_CONNECT)
+    _delete_topics(admin, [name for name in admin.partitions() if not name.startswith(kept)])
+    _until(lambda: _without_groups(admin), "there still are groups with members")
+    delete_users(admin, sorted(found_users(admin) - {ADMIN, PRINCIPAL}))
+    found = found_grants(admin) or frozenset()
+    delete_grants(admin, found - worker_rights())
+    create_grants(admin, worker_rights() - found)
+
+
+def _delete_topics(admin: Administrator, names: Sequence[str]) -> None:
+    if names:
+        for name, future in admin.client.delete_topics(list(names)).items():
+            admin.result(future, f"delete topic {name}")
+        admin.until(lambda: not admin.partitions().keys() & set(names), "topics gone")
+
+
+def _without_groups(admin: Administrator) -> bool:
+    """Deletes every group but Connect's; False while one of them has members, who may just be leaving."""
+    listed: Any = admin.result(admin.client.list_consumer_groups(), "list its groups")
+    names = [group.group_id for group in listed.valid if group.group_id != "panda-connect"]
+    if not names:
+        return True
+    for name, future in admin.client.delete_consumer_groups(names).items():
+        try:
+            future.result(admin.timeout_s)
+        except KafkaException as error:
+            if error.args[0].code() == KafkaError.NON_EMPTY_GROUP:
+                return False
+            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
+                raise admin.meaning(error.args[0], f"delete group {name}") from error
+    return True
+
+
+# --- Postgres and Redis -----------------------------------------------------------------------------------------------
+
+
+def _empty_postgres(native: Native) -> None:
+    """Databases are dropped and `panda` is made anew, as at the first start."""
+    with psycopg.connect(
+        host="127.0.0.1", port=native.ports.postgres, user=SUPER_USER, dbname=SUPER_USER, autocommit=True,
+        password=native.site.password("POSTGRES_ADMIN_PASSWORD"),
+    ) as server:  # fmt: skip
+        server.execute("alter system reset all")
+        server.execute("select pg_reload_conf()")
+        _until(lambda: _without_slots(server), "a replication slot is in use")
+        made = server.execute("select datname from pg_database where not datistemplate and datname <> %s", [SUPER_USER])
+        for (name,) in made.fetchall():
+            server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))
+    Postgres().furnish(native.site)
+
+
+def _without_slots(server: "psycopg.Connection[Any]") -> bool:
+    server.execute("select pg_drop_replication_slot(slot_name) from pg_replication_slots where not active")
+    return server.execute("select from pg_replication_slots").fetchone() is None
+
+
+def _empty_redis(native: Native) -> None:
+    with redis.Redis(port=native.ports.redis, password=native.site.password("REDIS_ADMIN_PASSWORD")) as client:
+        client.flushall()
+        client.config_set("appendfsync", "everysec")
