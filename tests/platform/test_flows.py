@@ -18,7 +18,7 @@ from functions.blotter import Keys
 from functions.events import decode
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, ORDERS_FILLED, outputs
 
-pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
+pytestmark = [pytest.mark.platform, pytest.mark.timeout(1500)]
 
 KEYS = Keys("paper")
 FILLED = ORDERS_FILLED.of("paper").name
@@ -26,7 +26,7 @@ FED = [MARKET_TICKS.name, MARKET_CLOCK.name]
 FLOWS = ["archive", "cache-paper", "api", "pipeline-paper"]
 
 
-def until(condition, seconds=90.0, what="it"):
+def until(condition, seconds=300.0, what="it"):
     deadline = time.monotonic() + seconds
     while not condition():
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
@@ -100,8 +100,8 @@ class Desk:
             done = committed(self.platform.kafka, "pipeline-paper-0", FED)
             return all(done.get(at, 0) >= end for at, end in ends.items())
 
-        until(read, 200, "the end of the input")
-        until(self.cached, 60, "the end of the pipeline's output")
+        until(read, what="the end of the input")
+        until(self.cached, what="the end of the pipeline's output")
 
     def archived(self, ids):
         """How many of these events the lake has, copies counted too."""
@@ -128,7 +128,7 @@ def test_all_flows_are_started_by_apply_survive_a_kill_without_loss_and_are_gone
         desk.panda("deploy", "apply")
         assert [(flow.name, flow.state) for flow in desk.flows().values()] == [(name, "live") for name in FLOWS]
 
-        until(desk.cached, 60, "what others have left on the log")
+        until(desk.cached, what="what others have left on the log")
         since, counted = end_offsets(platform.kafka, [FILLED]), desk.counted_fills()
 
         desk.feed("2026-11-18")
@@ -139,13 +139,13 @@ def test_all_flows_are_started_by_apply_survive_a_kill_without_loss_and_are_gone
 
         psutil.Process(desk.flows()["cache-paper"].pid).kill()
         desk.feed("2026-11-19")
-        until(lambda: desk.flows()["cache-paper"].state == "live", 60, "the cache's return")
+        until(lambda: desk.flows()["cache-paper"].state == "live", what="the cache's return")
         assert desk.flows()["cache-paper"].restarts == 1
         desk.traded()
         both = desk.fills(since)
         assert len(both) > len(first)
         assert len(set(both)) == len(both) == desk.counted_fills() - counted
-        until(lambda: desk.archived(both) == len(both), 90, "the last fill's way into the lake")
+        until(lambda: desk.archived(both) == len(both), what="the last fill's way into the lake")
 
         before = {name: flow.pid for name, flow in desk.flows().items()}
         again = json.loads(desk.panda("deploy", "apply", "--json"))
