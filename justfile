@@ -21,14 +21,18 @@ _environment:
 demo *arguments: setup
     @.venv/bin/panda demo {{arguments}}
 
-# all tests on embedded parts: compiled, then the decisions with the compiler off and their coverage measured
-test *arguments: setup check
+# all tests: on embedded parts, the decisions in plain Python, and on the real services
+test *arguments: (test-embedded arguments) test-platform
+
+# tests that need nothing but Python: compiled, then the decisions with the compiler off and their coverage measured
+test-embedded *arguments: setup check
     {{python}} -m pytest -q -m "not platform" {{arguments}}
     @just test-plain
 
-# tests on real Kafka, Connect, Postgres and Redis, started for them (Java 17, Maven and Postgres needed)
+# tests on real Kafka, Connect, Postgres and Redis, started for them (.ci/services installs what they need)
 test-platform *arguments: setup
-    {{python}} -m pytest -q -m platform tests/platform {{arguments}}
+    @.venv/bin/panda services fetch
+    {{python}} -m pytest -q -m platform tests {{arguments}}
 
 # unit tests of the decisions in plain Python, branch coverage of functions/ at least 95 %
 test-plain:
