@@ -16,8 +16,8 @@ from connectors.logging import logger
 LOOK_S: Final = 2.0
 CONNECT_S: Final = 5
 _HOLDER: Final = """
-select coalesce(nullif(a.application_name, ''), 'another worker'), a.pid,
-    coalesce(' since ' || a.backend_start::timestamp(0), '')  -- of another role's connection Postgres tells the number alone
+select coalesce(a.application_name, 'another worker'), a.pid,
+    coalesce(' since ' || a.backend_start::timestamp(0), '')  -- not told of another role's connection
 from pg_locks l join pg_stat_activity a using (pid)
 where l.locktype = 'advisory' and l.granted and ((l.classid::bigint << 32) | l.objid::bigint) = %s
 """

@@ -23,7 +23,7 @@ pytestmark = [pytest.mark.platform, pytest.mark.timeout(1500)]
 KEYS = Keys("paper")
 FILLED = ORDERS_FILLED.of("paper").name
 FED = [MARKET_TICKS.name, MARKET_CLOCK.name]
-FLOWS = ["archive", "cache-paper", "api", "pipeline-paper"]
+FLOWS = ["connectors", "archive", "cache-paper", "api", "pipeline-paper"]
 
 
 def until(condition, seconds=300.0, what="it"):
