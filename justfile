@@ -19,7 +19,7 @@ _environment:
 
 # the whole pipeline on a simulated market day; Ctrl-C stops cleanly
 demo *arguments: setup
-    @.venv/bin/panda demo {{arguments}}
+    @if test -t 0; then set -m; fi; .venv/bin/panda demo {{arguments}}; exit # a job of its own: just takes any Ctrl-C for a failure
 
 # all tests: on embedded parts, the decisions in plain Python, and on the real services
 test *arguments: (test-embedded arguments) test-platform
