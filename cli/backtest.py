@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import dataclass
-from datetime import UTC, date, datetime, timedelta
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -77,8 +77,7 @@ def _chosen(recording: Recording, wanted: str | None) -> list[InstrumentConfig]:
 
 def _refuse_uncovered(ticks: Any, charges: bool) -> None:
     """A day that the calendar or the charges do not know is refused, not guessed."""
-    for day_number in backtest.days(ticks):
-        day = date(1970, 1, 1) + timedelta(days=day_number)
+    for day in backtest.dates(ticks) or ():
         if not covers(day):
             raise DataError(f"{day} is outside the trading calendar", remedy="add the year to functions/calendar.py")
         if charges and day < TABLE[0][0]:
@@ -119,13 +118,13 @@ def run_backtest(options: BacktestOptions, *, as_json: bool) -> None:
         return
     for name, value in summary.items():
         if name == "positions":
-            typer.echo("positions" if value else "positions        none")
+            typer.echo("positions" if value else f"{name:<18} none")
             for position in value:
                 typer.echo("  {strategy} {symbol} {quantity} at {average_price}".format(**position))
         elif isinstance(value, dict):
-            typer.echo(f"{name:<16} " + (", ".join(f"{k} {v}" for k, v in value.items()) or "none"))
+            typer.echo(f"{name:<18} " + (", ".join(f"{k} {v}" for k, v in value.items()) or "none"))
         else:
-            typer.echo(f"{name:<16} {value}")
+            typer.echo(f"{name:<18} {'none' if value is None else value}")
     _hint(outcome)
 
 

@@ -9,14 +9,15 @@ to the byte, because the steps are the same functions and no step can see where 
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
+from datetime import date
 from typing import Any, Final
 
 import numpy as np
 
-from functions.calendar import DAY, IST_OFFSET
+from functions.calendar import date_of, day_of
 from functions.events import AccountConfig, InstrumentConfig, StrategyConfig, rupees, tick_id
 from functions.kernel import records
-from functions.portfolio import FILL
+from functions.portfolio import ACCOUNT, ACCOUNT_LEVEL, FILL
 from functions.publication import Publication, Publisher, average_price
 from functions.quality import judge, no_ticks_seen, reasons
 from functions.risk import refusal_counts
@@ -29,10 +30,16 @@ BATCH: Final = 10_000
 
 @dataclass
 class Outcome:
-    """What a backtest did. Money in micro-rupees."""
+    """What a backtest did. Money in micro-rupees.
+
+    Equity is looked at after every fill, at the end of every second and at the end of the run; exposure (positions at
+    their last prices, long and short added) at the end of every second and at the end of the run.
+    """
 
     shard: Shard
     ticks: int = 0
+    dates: tuple[date, date] | None = None  # in India, the first and the last; None without ticks
+    max_gross: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     signals: int = 0
     orders: int = 0
@@ -42,23 +49,33 @@ class Outcome:
     seconds: float = 0.0
 
     def summary(self) -> dict[str, Any]:
-        """Plain numbers: counts, money as text in rupees, open positions by strategy and symbol."""
-        accounts = self.shard.accounts
-        realised, unrealised, charges = (int(accounts[f].sum()) for f in ("realised", "unrealised", "charges"))
+        """Plain numbers: dates, counts, money as text in rupees, open positions by strategy and symbol."""
+        account = dict(zip(ACCOUNT.names or (), self.shard.accounts[0].item(), strict=True))
+        net_pnl = account["realised"] + account["unrealised"] - account["charges"]
+        equity = account["capital"] + net_pnl
+        peak = max(account["peak"], equity)
         return {
+            "first_date": self.dates[0].isoformat() if self.dates else None,
+            "last_date": self.dates[1].isoformat() if self.dates else None,
             "ticks": self.ticks,
             "seconds": round(self.seconds, 4),
             "ticks_per_s": round(self.ticks / self.seconds) if self.seconds else 0,
             "dropped": self.dropped,
-            "signals": int(accounts["signals"].sum()),
-            "rejected": int(accounts["rejected"].sum()),
+            "signals": account["signals"],
+            "rejected": account["rejected"],
             "rejected_by_rule": self.refusals,
-            "orders": int(accounts["orders"].sum()),
-            "fills": int(accounts["fills"].sum()),
-            "realised": rupees(realised),
-            "unrealised": rupees(unrealised),
-            "charges": rupees(charges),
-            "net_pnl": rupees(realised + unrealised - charges),
+            "orders": account["orders"],
+            "fills": account["fills"],
+            "capital": rupees(account["capital"]),
+            "realised": rupees(account["realised"]),
+            "unrealised": rupees(account["unrealised"]),
+            "charges": rupees(account["charges"]),
+            "net_pnl": rupees(net_pnl),
+            "equity": rupees(equity),
+            "peak_equity": rupees(peak),
+            "max_drawdown": rupees(max(account["max_drawdown"], peak - equity)),
+            "gross_exposure": rupees(account["gross"]),
+            "max_gross_exposure": rupees(max(self.max_gross, account["gross"])),
             "positions": self._positions(),
         }
 
@@ -89,7 +106,7 @@ def run(
     roster = Roster(instruments, strategies)
     publisher = Publisher(shard, account.broker) if on_events else None
     name_tick = _tick_names(ticks, shard.tokens) if on_events else None
-    outcome = Outcome(shard, ticks=len(ticks))
+    outcome = Outcome(shard, ticks=len(ticks), dates=dates(ticks))
     seen = no_ticks_seen(len(instruments))
     fills: list[Rows] = []
     refused: list[Rows] = []
@@ -105,6 +122,7 @@ def run(
         outcome.failures += failures
         if len(decided.fills):
             fills.append(decided.fills)
+        outcome.max_gross = max(outcome.max_gross, _highest_gross(decided.snapshots))
         if len(decided.refusals):
             refused.append(decided.refusals["mask"].copy())
         if publisher is not None and name_tick is not None and on_events is not None:
@@ -114,6 +132,12 @@ def run(
     outcome.fills = np.concatenate(fills) if fills else np.empty(0, FILL)
     outcome.refusals = refusal_counts(np.concatenate(refused)) if refused else {}
     return outcome
+
+
+def _highest_gross(snapshots: Rows) -> int:
+    """The highest exposure of the account at the boundaries of a batch; 0 where nothing has changed."""
+    gross = snapshots["gross"][snapshots["level"] == ACCOUNT_LEVEL]
+    return int(gross.max()) if len(gross) else 0
 
 
 def _gate(part: Rows, seen: Rows, outcome: Outcome) -> Rows | None:
@@ -139,6 +163,8 @@ def _tick_names(ticks: Rows, tokens: list[int]) -> Callable[[int], str]:
     return lambda row: tick_id(tokens[ticks["instrument"][row]], int(ticks["time"][row]), int(ordinals[row]))
 
 
-def days(ticks: Rows) -> tuple[int, int]:
-    """First and last IST day of a recording, as days since the epoch."""
-    return int((ticks["time"][0] + IST_OFFSET) // DAY), int((ticks["time"][-1] + IST_OFFSET) // DAY)
+def dates(ticks: Rows) -> tuple[date, date] | None:
+    """First and last date of a recording in India; `None` where it has no ticks."""
+    if not len(ticks):
+        return None
+    return date_of(day_of(ticks["time"][0])), date_of(day_of(ticks["time"][-1]))

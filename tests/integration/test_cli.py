@@ -66,8 +66,21 @@ def test_a_backtest_prints_one_line_of_json_with_everything_promised(panda, tick
     assert code == 0
     assert summary["ticks"] == 4_000
     assert summary["signals"] == summary["rejected"] + summary["orders"] > 0
-    promised = "ticks seconds ticks_per_s signals rejected orders fills realised unrealised charges net_pnl positions"
+    promised = (
+        "first_date last_date ticks seconds ticks_per_s signals rejected orders fills capital realised unrealised charges "
+        "net_pnl equity peak_equity max_drawdown gross_exposure max_gross_exposure positions"
+    )
     assert set(promised.split()) <= set(summary)
+    assert (summary["first_date"], summary["capital"]) == ("2026-05-06", "1000000.00")
+
+
+def test_a_backtest_is_read_line_by_line(panda, ticks_csv):
+    code, out, _ = panda("backtest", "momentum", "--data", ticks_csv, "--capital", "250000", "--param", "threshold=0.5")
+
+    said = dict(line.split(maxsplit=1) for line in out.splitlines())
+    assert code == 0
+    assert (said["first_date"], said["last_date"], said["capital"]) == ("2026-05-06", "2026-05-06", "250000.00")
+    assert (said["equity"], said["max_drawdown"], said["positions"]) == ("250000.00", "0.00", "none")
 
 
 def test_the_same_backtest_twice_is_the_same(panda, ticks_csv):

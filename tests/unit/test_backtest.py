@@ -5,8 +5,7 @@ from datetime import date
 import numpy as np
 import pytest
 
-from dataflows.backtest import Outcome, days, run
-from functions.calendar import DAY
+from dataflows.backtest import Outcome, dates, run
 from functions.events import PaperVenue, decode, tick_id
 from functions.ticks import DEPTH
 from strategies.protocol import StrategyError
@@ -45,8 +44,11 @@ def test_a_round_trip_shows_its_profit():
     for name in ("seconds", "ticks_per_s"):
         assert summary.pop(name) >= 0
     assert summary == {
-        "ticks": 4, "dropped": {}, "signals": 2, "rejected": 0, "rejected_by_rule": {}, "orders": 2, "fills": 2,
-        "realised": "15.00", "unrealised": "0.00", "charges": "0.00", "net_pnl": "15.00", "positions": [],
+        "first_date": "2026-05-06", "last_date": "2026-05-06", "ticks": 4, "dropped": {}, "signals": 2, "rejected": 0,
+        "rejected_by_rule": {}, "orders": 2, "fills": 2, "capital": "1000000.00", "realised": "15.00",
+        "unrealised": "0.00", "charges": "0.00", "net_pnl": "15.00", "equity": "1000015.00",
+        "peak_equity": "1000015.00", "max_drawdown": "0.00", "gross_exposure": "0.00", "max_gross_exposure": "1020.00",
+        "positions": [],
     }  # fmt: skip
 
 
@@ -55,6 +57,43 @@ def test_an_open_position_is_shown_with_its_average_price_and_marked():
 
     assert summary["positions"] == [{"strategy": "s", "symbol": "S1", "quantity": 10, "average_price": "101.50"}]
     assert (summary["unrealised"], summary["net_pnl"]) == ("15.00", "15.00")
+    assert (summary["gross_exposure"], summary["max_gross_exposure"]) == ("1030.00", "1030.00")
+
+
+def worth(*prices):
+    """Peak equity, deepest fall from it, exposure at its highest and at the end, of ten shares bought at 101.5."""
+    bought = [tick(101.0, 1), tick(101.5, 2)]
+    summary = scripted(*bought, *(tick(price, 3 + n) for n, price in enumerate(prices))).summary()
+    return [summary[name] for name in ("peak_equity", "max_drawdown", "max_gross_exposure", "gross_exposure")]
+
+
+def test_a_fall_is_counted_from_the_highest_equity_and_is_not_undone_by_a_rise():
+    assert worth(104.0, 98.0, 103.0) == ["1000025.00", "60.00", "1040.00", "1030.00"]
+
+
+def test_a_rise_or_a_fall_at_the_very_end_counts():
+    assert worth(104.0, 97.5) == ["1000025.00", "65.00", "1040.00", "975.00"]
+    assert worth(98.0, 106.0) == ["1000045.00", "35.00", "1060.00", "1060.00"]
+
+
+def test_between_the_ends_of_two_seconds_nobody_looks():
+    bought = [tick(101.0, 1), tick(101.5, 2)]
+
+    summary = scripted(*bought, tick(98.0, 3.2), tick(102.0, 3.4), tick(102.0, 5)).summary()
+
+    assert (summary["max_drawdown"], summary["max_gross_exposure"]) == ("0.00", "1020.00")
+
+
+@pytest.mark.parametrize("batch", [1, 3, 100])
+def test_what_an_account_held_and_lost_does_not_depend_on_the_batches(batch):
+    plan = (DAY_OF_TICKS, INSTRUMENTS, TRADER, STRATEGIES)
+
+    summary, whole = run(*plan, batch=batch).summary(), run(*plan).summary()
+
+    for name in ("seconds", "ticks_per_s"):
+        del summary[name], whole[name]
+    assert summary == whole
+    assert float(whole["max_gross_exposure"]) > float(whole["gross_exposure"]) > 0
 
 
 def test_refusals_are_counted_by_rule():
@@ -87,7 +126,9 @@ def test_a_recording_of_nothing_decides_nothing():
     outcome = scripted()
 
     assert (outcome.ticks, len(outcome.fills), outcome.refusals) == (0, 0, {})
-    assert outcome.summary()["net_pnl"] == "0.00"
+    summary = outcome.summary()
+    assert (summary["net_pnl"], summary["equity"], summary["max_drawdown"]) == ("0.00", "1000000.00", "0.00")
+    assert (summary["first_date"], summary["last_date"]) == (None, None)
 
 
 def test_before_it_ran_it_has_no_speed():
@@ -179,12 +220,10 @@ def test_a_configuration_that_cannot_run_is_refused():
         run(DAY_OF_TICKS, INSTRUMENTS, TRADER, [strategy("s", TOKENS, ["b"])])
 
 
-def test_a_recordings_days_are_days_in_india():
+def test_a_recordings_dates_are_those_of_india():
     midnight_in_india = int(np.datetime64("2026-05-06T18:30", "ns").astype(np.int64))
     ticks = tick_rows([tick(1.0), tick(1.0)])
     ticks["time"] = [midnight_in_india - 1, midnight_in_india]
 
-    first, last = days(ticks)
-
-    assert (first, last) == (date(2026, 5, 6).toordinal() - 719_163, date(2026, 5, 7).toordinal() - 719_163)
-    assert DAY == 86_400 * 10**9
+    assert dates(ticks) == (date(2026, 5, 6), date(2026, 5, 7))
+    assert dates(ticks[:0]) is None
