@@ -6,9 +6,9 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
-from tests.ground import ground as ground  # fixtures, for all folders
+from tests.ground import entered as entered  # fixtures, for all folders
+from tests.ground import ground as ground
 from tests.ground import new_ground as new_ground
-from tests.ground import own_platform as own_platform
 from tests.platform_services import platform as platform
 from tests.platform_services import services as services
 

@@ -1,8 +1,7 @@
 """The ground of a test: an empty log, on the embedded broker or on real Kafka, and settings for those who work on it.
 
 A test that asks for `ground` or `new_ground` runs twice: on the embedded broker, and, marked `platform`, on a broker with
-users and rights, with the leases in Postgres. That broker is started once and has nobody else on it, so that its topics can
-be made anew for each ground.
+users and rights, with the leases in Postgres; there topics are made anew for each ground.
 """
 
 from collections.abc import Callable, Iterator
@@ -24,7 +23,7 @@ from deploy.plan.running import apply, exit_code
 from deploy.plan.steps import Context
 from deploy.plan.topics import Topics
 from functions.topics import all_topics
-from tests.platform_services import Platform, started
+from tests.platform_services import Platform
 
 BROKERS = ("paper", "zerodha")
 PLACES = ["embedded", pytest.param("platform", marks=pytest.mark.platform)]
@@ -68,7 +67,7 @@ def new_ground(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPath
             embedded.pop().stop()
 
     def on_platform() -> Ground:
-        real: Platform = request.getfixturevalue("own_platform")
+        real: Platform = request.getfixturevalue("entered")
         begin_anew(real.kafka)
         return Ground(settings_on(real, tmp_path_factory.mktemp("ground")))
 
@@ -82,14 +81,13 @@ def ground(new_ground: NewGround) -> Ground:
     return new_ground()
 
 
-@pytest.fixture(scope="session")
-def own_platform() -> Iterator[Platform]:
-    """Kafka with its users and rights, and Postgres, with nobody else on them; a test that needs more starts it."""
-    with started("kafka", "postgres") as real:
-        context = Context(settings_on(real, real.native.places.root))
-        results = apply([Topics(context), Access(context)])
-        assert exit_code(results) == 0, results
-        yield real
+@pytest.fixture(scope="module")
+def entered(platform: Platform, tmp_path_factory: pytest.TempPathFactory) -> Platform:
+    """The platform with every topic, and with the users and rights of both brokers."""
+    context = Context(settings_on(platform, tmp_path_factory.mktemp("deployed")))
+    results = apply([Topics(context), Access(context)])
+    assert exit_code(results) == 0, results
+    return platform
 
 
 def settings_on(real: Platform, directory: Path) -> Settings:
