@@ -203,12 +203,13 @@ def _start_flows(run: Run) -> dict[str, Child]:
 
 
 class _Tail:
-    """Reads the output topics as they grow, into the tally."""
+    """Reads the output topics and the market's clock as they grow, into the tally."""
 
     def __init__(self, run: Run) -> None:
         self._run = run
         self.topics = [t for t in all_topics((BROKER,)) if t not in (MARKET_TICKS, MARKET_CLOCK)]
-        source = KafkaSource(run.kafka, [t.name for t in self.topics], group="demo-display")
+        read = [MARKET_CLOCK, *self.topics]
+        source = KafkaSource(run.kafka, [t.name for t in read], group="demo-display")
         self._part = source.build_part("tail", "", None)
 
     def read(self) -> int:

@@ -1,5 +1,6 @@
 """The demo's one table in the terminal: rates, fills, profit, rejections, dead letters."""
 
+import datetime as dt
 from pathlib import Path
 from typing import Any
 
@@ -9,6 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.tally import Tally
+from functions.calendar import CASH, CASH_WITH_AUCTION, DERIVATIVES, INDIA, SECOND, covers, session
 
 
 class Display:
@@ -40,7 +42,11 @@ class Display:
             f"http://127.0.0.1:{self._port}/api/v1/portfolio · Ctrl-C stops"
         )
         return Group(
-            head, _strategies(tally), _counts("rejected by", tally.rejections), _counts("dead letters", _dead(tally))
+            head,
+            Text(market(tally.market_time)),
+            _strategies(tally),
+            _counts("rejected by", tally.rejections),
+            _counts("dead letters", _dead(tally)),
         )
 
     def summary(self, summary: dict[str, Any], directory: Path) -> None:
@@ -54,6 +60,35 @@ class Display:
         if self._live is not None:
             self._live.stop()
             self._live = None
+
+
+def market(time_us: int) -> str:
+    """Where the market's time is, and why nothing trades where nothing does.
+
+    >>> market(1_778_037_720_000_000), market(1_778_041_800_000_000)
+    ('market 2026-05-06 08:52:00 · nothing trades before the open at 09:15', 'market 2026-05-06 10:00:00 · open')
+    """
+    if not time_us:
+        return "market has not begun"
+    return f"market {_india(time_us * 1000):%Y-%m-%d %H:%M:%S} · {_trading(time_us * 1000)}"
+
+
+def _trading(now: int) -> str:
+    """From the first open to the last close of all session classes, which close apart."""
+    today = _india(now).date()
+    if not covers(today):
+        return "nothing trades on a day that the calendar does not know"
+    hours = [hours for each in (CASH, CASH_WITH_AUCTION, DERIVATIVES) if (hours := session(today, int(each)))]
+    if not hours:
+        return "the exchange is closed on this day"
+    opens, closes = min(hours)[0], max(closes for _, closes in hours)
+    if now < opens:
+        return f"nothing trades before the open at {_india(opens):%H:%M}"
+    return "open" if now < closes else f"nothing trades after the close at {_india(closes):%H:%M}"
+
+
+def _india(time_ns: int) -> dt.datetime:
+    return dt.datetime.fromtimestamp(time_ns // SECOND, INDIA)
 
 
 def _dead(tally: Tally) -> dict[str, int]:

@@ -1,6 +1,7 @@
 """The tally: what a run's log holds, counted while it is written.
 
-A pure fold over records of the output topics; the demo's table and its last line of JSON come from it.
+A pure fold over records of the output topics and of the market's clock; the demo's table and its last line of JSON come
+from it.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +11,14 @@ from typing import Any
 import msgspec
 
 from connectors.kafka.records import Record
-from functions.topics import ORDERS_FILLED, ORDERS_SUBMITTED, PNL_SNAPSHOTS, SIGNALS_RAW, SIGNALS_REJECTED
+from functions.topics import (
+    MARKET_CLOCK,
+    ORDERS_FILLED,
+    ORDERS_SUBMITTED,
+    PNL_SNAPSHOTS,
+    SIGNALS_RAW,
+    SIGNALS_REJECTED,
+)
 
 
 class _Pnl(msgspec.Struct):
@@ -23,6 +31,7 @@ class _Data(msgspec.Struct):
     account: str = ""
     reasons: list[dict[str, str]] = []
     strategies: list[_Pnl] = []
+    exchange_timestamp: int = 0
 
 
 class _Event(msgspec.Struct):
@@ -53,6 +62,7 @@ class Tally:
     strategies: dict[str, StrategyTally] = field(default_factory=dict)
     rejections: dict[str, int] = field(default_factory=dict)
     dead_letters: dict[str, int] = field(default_factory=dict)
+    market_time: int = 0  # microseconds since the epoch; 0 = the market has not begun
     _pnl: dict[tuple[str, str], Decimal] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -65,7 +75,10 @@ class Tally:
         self._snapshots = PNL_SNAPSHOTS.of(self.broker).name
 
     def add(self, record: Record, headers: list[tuple[str, bytes]] | None = None) -> None:
-        """Takes one record of an output or dead-letter topic."""
+        """Takes one record of an output or dead-letter topic, or a second of the market's clock."""
+        if record.topic == MARKET_CLOCK.name:
+            self.market_time = max(self.market_time, _decode(record.value or b"").data.exchange_timestamp)
+            return
         self.counts[record.topic] = self.counts.get(record.topic, 0) + 1
         counter = self._counter.get(record.topic)
         if counter is not None:
