@@ -31,7 +31,7 @@ def pipeline_process(ground, *command):
     environment = ground.environment("pipeline") | {READY_FILE: str(ready)}
     process = subprocess.Popen([sys.executable, *command], cwd=ROOT, env=environment)
     try:
-        until(lambda: ready.exists() or process.poll() is not None, 60, "the pipeline's start")
+        until(lambda: ready.exists() or process.poll() is not None, 300, "the pipeline's start")
         assert process.poll() is None, f"exit code {process.returncode}"
         yield process
     finally:
@@ -48,9 +48,9 @@ def wait_until_read(kafka, group="pipeline-paper-0"):
         done = committed(kafka, group, INPUTS)
         return all(done.get(at, 0) >= end for at, end in ends.items())
 
-    until(caught_up, 90, "the end of the input")
+    until(caught_up, 300, "the end of the input")
 
 
 def stop(process):
     process.send_signal(signal.SIGTERM)
-    assert process.wait(30) == 0
+    assert process.wait(120) == 0

@@ -15,7 +15,7 @@ from tests.integration.test_pipeline import ACCOUNT, INSTRUMENTS, STRATEGIES, TO
 from tests.market import walk
 from tests.recorded import config_events, tick_events
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(240)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 TICKS = walk(9_000, len(TOKENS), 0.0006, 5, step_ns=20_000_000)
 EVENTS = tick_events(TICKS, TOKENS)
@@ -50,7 +50,7 @@ def test_python_m_bytewax_run_works_from_the_root_and_stops_cleanly(log):
         writer.write(EVENTS)
         writer.flush()
         until(
-            lambda: sum(found(kafka, "paper.pnl.snapshots").values()) >= len(TICKS) // 50 - 2, 60, "the last snapshot"
+            lambda: sum(found(kafka, "paper.pnl.snapshots").values()) >= len(TICKS) // 50 - 2, 300, "the last snapshot"
         )
         stop(process)
 
@@ -89,7 +89,7 @@ def test_without_an_account_it_is_live_and_waits_and_trades_when_there_is_one(gr
         writer.write(EVENTS[:3_000])
         writer.write(config_events(INSTRUMENTS, [ACCOUNT], STRATEGIES))
         writer.flush()
-        until(lambda: found(ground.kafka, "paper.orders.filled"), 60, "the first trade")
+        until(lambda: found(ground.kafka, "paper.orders.filled"), 300, "the first trade")
         stop(process)
 
 

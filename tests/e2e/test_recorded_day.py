@@ -16,7 +16,7 @@ from functions.topics import MARKET_QUALITY, MARKET_TICKS, outputs
 from tests.e2e.processes import pipeline_process, stop, wait_until_read
 from tests.recorded import config_events
 
-pytestmark = [pytest.mark.e2e, pytest.mark.timeout(300)]
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 
 ROOT = Path(__file__).resolve().parents[2]
 DATA = ROOT / ".." / "shared" / "data"
@@ -28,7 +28,7 @@ ACCOUNT = AccountConfig(
 
 def feed(ground, path):
     command = [sys.executable, "-m", "cli", "feed", "--source", "file", "--data", str(path), "--speed", "0"]
-    fed = subprocess.run(command, cwd=ROOT, env=ground.environment("feed"), capture_output=True, text=True, timeout=200)
+    fed = subprocess.run(command, cwd=ROOT, env=ground.environment("feed"), capture_output=True, text=True, timeout=600)
     assert fed.returncode == 0, fed.stderr
 
 

@@ -28,7 +28,7 @@ from tests.market import walk
 from tests.recorded import config_events, tick_events
 
 pytestmark = [
-    pytest.mark.timeout(240),
+    pytest.mark.timeout(900),
     pytest.mark.parametrize("new_ground", PLACES[1:], indirect=True),
 ]
 
@@ -142,14 +142,14 @@ def test_while_a_zerodha_worker_without_rights_is_started_again_and_again_paper_
     paper = desk.flow(PAPER)
     assert paper.state == "live"
     assert desk.trade(FIRST) > 0
-    until(lambda: desk.flow(ZERODHA).restarts >= 2, 60, "the second restart")
+    until(lambda: desk.flow(ZERODHA).restarts >= 2, 300, "the second restart")
     assert desk.flow(ZERODHA).exit_code == 3
     assert f"that {ZERODHA} may see" in desk.log()
     assert "create topics and rights: `panda deploy apply`" in desk.log()
     assert desk.trade(SECOND) > 0
 
     desk.give_back()
-    until(lambda: desk.flow(ZERODHA).state == "live", 90, "Zerodha's return by itself")
+    until(lambda: desk.flow(ZERODHA).state == "live", 300, "Zerodha's return by itself")
 
     assert desk.trade(THIRD) > 0
     assert desk.flow(PAPER) == paper
@@ -165,7 +165,7 @@ def test_rights_that_are_taken_while_both_trade_stop_zerodha_alone(desk):
     desk.take_rights()
 
     assert desk.trade(SECOND) > 0
-    until(lambda: desk.flow(ZERODHA).state not in ("live", "starting"), 60, "the end of Zerodha's worker")
+    until(lambda: desk.flow(ZERODHA).state not in ("live", "starting"), 300, "the end of Zerodha's worker")
     assert desk.flow(ZERODHA).exit_code == 4
     assert "may read it: `panda deploy plan`" in desk.flow(ZERODHA).last_lines
     assert desk.trade(THIRD) > 0

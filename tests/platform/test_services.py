@@ -2,6 +2,7 @@
 
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -103,7 +104,7 @@ def test_a_service_that_ends_at_its_start_is_told_with_its_last_lines_and_starts
     with pytest.raises(DependencyError, match=r"redis has ended; its last lines:\n(.*\n)*.*append only file"):
         native.up(["redis"])
 
-    spoilt.unlink()
+    shutil.rmtree(spoilt.parent)
     assert native.up(["redis"]) == ["redis"]
     assert native.down() == ["redis"]
 

@@ -10,7 +10,7 @@ from tests.e2e.processes import pipeline_process, stop, wait_until_read
 from tests.ground import PLACES
 from tests.shards import ACCOUNTS, CONFIGURATION, EVENTS, decided, everybody_traded
 
-pytestmark = pytest.mark.timeout(240)
+pytestmark = pytest.mark.timeout(900)
 
 ON_REAL_KAFKA = pytest.mark.parametrize("new_ground", PLACES[1:], indirect=True)
 

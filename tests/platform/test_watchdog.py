@@ -25,13 +25,13 @@ from deploy.plan.connectors import Connectors
 from functions.events import OrderFilled, SystemAlert, decode, encode, envelope, event_id
 from functions.topics import ORDERS_FILLED, SYSTEM_ALERTS
 
-pytestmark = [pytest.mark.platform, pytest.mark.timeout(400)]
+pytestmark = [pytest.mark.platform, pytest.mark.timeout(900)]
 
 FILLS = "panda-paper-fills"
 TOPICS = [SYSTEM_ALERTS.name]
 
 
-def wait_for(condition, what, seconds=90.0):
+def wait_for(condition, what, seconds=300.0):
     deadline = time.monotonic() + seconds
     while not (found := condition()):
         assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
