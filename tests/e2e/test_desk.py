@@ -1,0 +1,104 @@
+"""The whole desk end to end, by the demo and deployed: every process real, every count the same wherever it is asked for."""
+
+import subprocess
+import sys
+
+import psutil
+import pytest
+
+from tests.e2e.processes import ROOT
+from tests.e2e.runs import Demo, deployed, until
+from tests.ground import PLACES
+
+pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
+
+PAPER = ("signals.raw", "signals.rejected", "orders.submitted", "orders.filled", "pnl.snapshots")
+
+
+@pytest.fixture(scope="module", params=PLACES)
+def place(request, tmp_path_factory):
+    """Makes a desk for a folder: demos begin afresh each time, a deployment is one for all tests."""
+    if request.param == "embedded":
+        yield Demo
+        return
+    with deployed(request.getfixturevalue("platform"), tmp_path_factory.mktemp("desk")) as desk:
+        yield lambda directory: desk
+
+
+@pytest.fixture
+def desk(place, tmp_path):
+    return place(tmp_path)
+
+
+def test_it_trades_and_log_lake_and_api_agree(desk):
+    with desk.trading(seconds=25) as run:
+        summary = run.end()
+
+    counts = summary["counts"]
+    assert all(counts[f"paper.{name}"] > 0 for name in PAPER), counts
+    active = [s for s in summary["strategies"].values() if s["signals"] and s["orders"] and s["fills"]]
+    assert len(active) >= 3
+    for strategy in summary["strategies"].values():
+        assert strategy["signals"] == strategy["rejected"] + strategy["orders"]
+    assert 0 < summary["first_fill_s"] < 60
+    assert counts["market.ticks.dlq"] > 0  # the simulator sends bad ticks
+    for view, topic in (("pnl", "pnl.snapshots"), ("fills", "orders.filled"), ("signals", "signals.raw")):
+        assert desk.rows(f"select count(*) as n from {view}") == [{"n": counts[f"paper.{topic}"]}]
+    (rejected,) = desk.rows("select count(distinct id) as n from rejections")
+    assert rejected["n"] == counts["paper.signals.rejected"]
+
+
+def test_a_strategy_of_ones_own_trades(desk, tmp_path):
+    mine = tmp_path / "mine.py"
+    mine.write_text(
+        "class Mine:\n"
+        "    fields = ('price',)\n"
+        "    def __init__(self):\n"
+        "        self.seen = 0\n"
+        "    def on_tick(self, tick):\n"
+        "        self.seen += 1\n"
+        "        return (1 if self.seen % 100 else -1) if self.seen % 50 == 0 else 0\n"
+    )
+    with desk.trading(seconds=12, strategy=f"{mine}:Mine") as run:
+        mine = run.end()["strategies"]["mine"]
+
+    assert mine["signals"] > 0
+    assert mine["fills"] > 0
+
+
+def test_whatever_would_run_beside_it_is_refused_and_it_goes_on(desk):
+    with desk.trading() as first:
+        first.until_trading()
+        for rival in first.rivals:
+            command = [sys.executable, *(["-m", "cli"] if rival.arguments[0] == "demo" else []), *rival.arguments]
+            environment = desk.environment | rival.environment
+            ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
+            assert (ended.returncode, rival.says in ended.stderr) == (rival.code, True), ended.stderr
+        first.until_trading(beyond=first.fills())
+        summary = first.end()
+    assert summary["counts"]["paper.orders.filled"] > 0
+
+
+def test_a_broker_that_is_away_is_waited_for_and_said(desk):
+    with desk.trading() as run:
+        run.until_trading()
+        before = run.fills()
+        run.broker.suspend()
+        try:
+            until(lambda: "kafka.unreachable" in run.log("pipeline"), 60, "word of the broker's absence")
+        finally:
+            run.broker.resume()
+        run.until_trading(beyond=before)
+        summary = run.end()
+    assert summary["counts"]["paper.orders.filled"] > before
+
+
+def test_nothing_outlives_what_started_it_and_was_killed(desk):
+    with desk.trading() as run:
+        run.until_trading()
+        everyone = list(run.flows.values())
+        assert len(everyone) >= 4
+        run.head.kill()
+
+        _, alive = psutil.wait_procs(everyone, timeout=20)
+        assert [process.cmdline() for process in alive] == []
