@@ -373,7 +373,9 @@ class EventEnvelope(msgspec.Struct, Generic[P], frozen=True, gc=False):
     data: P
 
 
-class _Untyped(msgspec.Struct, frozen=True, gc=False):
+class Head(msgspec.Struct, frozen=True, gc=False):
+    """An event of any type whose payload nobody has read."""
+
     id: str
     type: str
     timestamp: str
@@ -385,7 +387,7 @@ class _Untyped(msgspec.Struct, frozen=True, gc=False):
     data: msgspec.Raw
 
 
-_decode_head = msgspec.json.Decoder(_Untyped).decode
+decode_head = msgspec.json.Decoder(Head).decode
 _decode_data = {name: msgspec.json.Decoder(payload).decode for name, payload in PAYLOADS.items()}
 encode = msgspec.json.Encoder().encode
 
@@ -395,7 +397,7 @@ def decode(raw: bytes) -> EventEnvelope[Any]:
 
     Raises: `msgspec.DecodeError` (with the path of the fault) for anything that is not a known event of a known version.
     """
-    head = _decode_head(raw)
+    head = decode_head(raw)
     if head.type not in _decode_data:
         raise msgspec.ValidationError(f"unknown event type {head.type!r} - at `$.type`")
     if head.version != VERSION:

@@ -13,7 +13,7 @@ import msgspec
 import numpy as np
 
 from connectors.kafka.records import Record
-from functions.events import Quote
+from functions.events import Quote, decode_head
 from functions.topics import MARKET_TICKS
 
 DEAD_LETTERS: Final = ".dlq"
@@ -40,18 +40,6 @@ _NUMPY: Final = {"INTEGER": "i8", "BIGINT": "i8", "DOUBLE": "f8", "TIMESTAMP": "
 _NOTHING: Final[dict[str, Any]] = {"VARCHAR": "", "BLOB": b""}
 
 
-class _Head(msgspec.Struct, gc=False):
-    id: str
-    type: str
-    timestamp: str
-    correlation_id: str
-    causation_id: str | None
-    source: str
-    version: int
-    broker: str
-    data: msgspec.Raw
-
-
 class _TickData(Quote, frozen=True):
     depth: msgspec.Raw = msgspec.Raw(b"null")
 
@@ -64,7 +52,6 @@ class _Tick(msgspec.Struct, gc=False):
     data: _TickData
 
 
-_decode_head = msgspec.json.Decoder(_Head).decode
 _decode_tick = msgspec.json.Decoder(_Tick).decode
 
 
@@ -109,7 +96,7 @@ def _event_row(record: Record) -> Row:
     dead = record.topic.endswith(DEAD_LETTERS)
     if raw is not None:
         with suppress(msgspec.MsgspecError, ValueError, TypeError, OverflowError):
-            head = _decode_head(raw)
+            head = decode_head(raw)
             time = _checked(_microseconds(head.timestamp))
             text, data = (None, None) if dead else (raw.decode(), bytes(head.data).decode())
             values = (
