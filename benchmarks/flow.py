@@ -32,10 +32,11 @@ from benchmarks.workload import (
     tick_records,
 )
 from connectors.errors import FatalError
-from connectors.kafka.feed import FeedSource, Received
+from connectors.kafka.feed import FeedSource, Inputs, Received
 from connectors.kafka.records import Record
-from dataflows import pipeline
+from dataflows import pipeline, steps
 from dataflows.backtest import run as backtest
+from dataflows.recovery import input_topics
 from functions.shard import Decisions
 from functions.ticks import Rows
 from functions.topics import ORDERS_FILLED
@@ -69,7 +70,7 @@ class CountingSink(DynamicSink[Any]):
 
 def rows_flow(received: list[Received]) -> tuple[Dataflow, list[Decisions]]:
     """The pipeline up to its account; the decided rows are kept."""
-    made = pipeline.parts(desk(), "paper", KEY)
+    made = steps.parts(desk(), "paper", KEY)
     kept: list[Decisions] = []
     flow = Dataflow("pipeline")
     items = op.input("inputs", flow, TestingSource([(KEY, each) for each in received]))
@@ -81,9 +82,10 @@ def rows_flow(received: list[Received]) -> tuple[Dataflow, list[Decisions]]:
 
 def json_flow(batches: list[list[Record]]) -> tuple[Dataflow, CountingSink]:
     """The pipeline as it is, between a list of records and a sink that counts."""
-    made = pipeline.parts(desk(), "paper", KEY)
+    made = steps.parts(desk(), "paper", KEY)
     sink = CountingSink()
-    inputs = FeedSource(TestingSource([(KEY, batch) for batch in batches]), made.index_of, KEY)
+    read = Inputs(input_topics("paper"), made.index_of)
+    inputs = FeedSource(TestingSource([(KEY, batch) for batch in batches]), read, KEY)
     return pipeline.build(inputs, sink, made.gate, made.signals, made.account, made.publish), sink
 
 

@@ -18,7 +18,7 @@ import msgspec
 import numpy as np
 
 from connectors.kafka.records import Outgoing
-from dataflows.pipeline import Configuration
+from dataflows.desk import Configuration
 from functions.events import MarketTick, PaperVenue, encode, envelope, tick_id
 from functions.ticks import Rows
 from functions.topics import MARKET_TICKS

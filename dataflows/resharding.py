@@ -1,23 +1,25 @@
 """Resharding: the accounts of a broker, with everything that they hold, in other shards.
 
-It works on snapshots alone, while no worker runs: read those of all shards as they are now, hand each account over to the
-shard that it belongs to, write the new ones, delete those that are no more. Nothing is decided.
+It works while no worker runs: every shard of now goes on to the end of its journal, hands its accounts over to the shards
+that they belong to, those open with what they got, and what is no more is closed. Nothing is decided.
 """
 
 from collections.abc import Iterable
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any, Final
 
 from connectors import lease
 from connectors.errors import FatalError
-from connectors.kafka.records import Outgoing
-from connectors.kafka.sink import Writer
+from connectors.kafka.feed import Inputs
+from connectors.kafka.journal import DecisionLog
 from connectors.settings import Settings
 from dataflows.desk import Desk, configured
-from dataflows.pipeline import Marker, Parts, encoded_snapshot, read_configuration, restored, snapshots, steps
+from dataflows.recovery import Fold, Journal, input_topics, opened, read_configuration, went_on
+from dataflows.steps import Parts, steps
 from functions.assignment import Seat
 from functions.handover import hand_over
-from functions.topics import MARKET_CLOCK, MARKET_TICKS, PIPELINE_SNAPSHOTS
+from functions.topics import MARKET_CLOCK, MARKET_TICKS
 
 _MARKET: Final = (MARKET_TICKS.name, MARKET_CLOCK.name)
 
@@ -26,39 +28,57 @@ def seats(count: int) -> list[Seat]:
     return [Seat(number, count) for number in range(1, count + 1)]
 
 
+@dataclass
+class _Moving:
+    """One shard while it moves: its journal, open, and what it has come to (nothing: it has never begun)."""
+
+    journal: Journal
+    log: DecisionLog
+    fold: Fold | None
+
+
 def reshard(settings: Settings, broker: str, before: int, after: int) -> dict[str, list[str]]:
     """Moves the accounts of `before` shards to `after` (the same number moves those whose `shard` has been changed).
 
-    Returns the accounts by shard. Raises: `FatalError` where a worker still holds a lease, a snapshot is missing, the
-    shards have not read equally far, or something would lose its place; then nothing has been written.
+    Returns the accounts by shard. Raises: `FatalError` where a worker still holds a lease, no shard has a state, the shards
+    have not read equally far, or something would lose its place; then no state has changed.
     """
-    keys = {seat.key(broker) for seat in (*seats(before), *seats(after))}
+    every = {seat.key(broker): seat for seat in (*seats(before), *seats(after))}
     with ExitStack() as held:
-        for key in sorted(keys):
+        for key in sorted(every):
             held.enter_context(lease.hold(settings, key))
-        found = snapshots(settings)
-        old = [_restored(found, broker, seat) for seat in seats(before) if seat.key(broker) in found]
+        known = read_configuration(settings, broker, wait_s=0).known
+        moving = {key: _come_to_the_end(settings, broker, seat, seat.of == before) for key, seat in every.items()}
+        old = [shard.fold for shard in moving.values() if shard.fold is not None]
         if not old:
             raise FatalError(
                 f"no shard of {broker} has a snapshot", remedy="there is nothing to move: just start the workers"
             )
         _equally_far(old)
-        known = read_configuration(settings, broker, wait_s=0).known
-        new = [made for seat in seats(after) if (made := _moved(old, known, broker, seat)) is not None]
-        _all_there(old, new)
-        _write(settings, broker, new, keys & set(found))
+        new = [
+            made for seat in seats(after) if (made := _moved([f.made for f in old], known, broker, seat)) is not None
+        ]
+        _all_there([f.made for f in old], new)
+        _write(settings, new, old[0].inputs, moving)
         return {made.publish.key: made.desk.shard.account_names for made in new}
 
 
-def _restored(found: dict[str, bytes], broker: str, seat: Seat) -> Parts:
-    return restored(found[seat.key(broker)], broker, seat.key(broker), None, seat)
+def _come_to_the_end(settings: Settings, broker: str, seat: Seat, was: bool) -> _Moving:
+    """Fences a shard off and, if it is one of those before, goes on to the end of its journal."""
+    journal = Journal.of(settings.kafka, broker, seat)
+    log = journal.log()
+    began = log.start(input_topics(broker))
+    return _Moving(journal, log, went_on(settings, journal, log, began) if was else None)
 
 
-def _equally_far(old: list[Parts]) -> None:
-    places = [{at: n for at, n in made.positions.items() if at[0] in _MARKET} for made in old]
+def _equally_far(old: list[Fold]) -> None:
+    places = [
+        ({at: n for at, n in fold.inputs.positions.items() if at[0] in _MARKET}, fold.inputs.marker().held)
+        for fold in old
+    ]
     if any(place != places[0] for place in places):
         raise FatalError(
-            f"shards {', '.join(made.publish.key for made in old)} have not read equally far",
+            f"shards {', '.join(fold.key for fold in old)} have not read equally far",
             remedy="stop the feed, let every worker read to the end, then stop them with SIGTERM",
         )
 
@@ -79,8 +99,7 @@ def _moved(old: list[Parts], known: Any, broker: str, seat: Seat) -> Parts | Non
             desk.publisher.add(source.desk.publisher.to_bytes(), numbers)
     except ValueError as error:
         raise FatalError(f"shard {seat} of {broker} cannot take its accounts over: {error}") from error
-    made.gate.load(old[0].gate.seen.tobytes())
-    made.positions, made.session, made.following = dict(old[0].positions), old[0].session, old[0].following
+    made.gate.load(old[0].gate.to_bytes())
     return made
 
 
@@ -95,15 +114,14 @@ def _all_there(old: Iterable[Parts], new: Iterable[Parts]) -> None:
                 )
 
 
-def _write(settings: Settings, broker: str, new: list[Parts], replaced: set[str]) -> None:
-    records: list[Outgoing] = []
+def _write(settings: Settings, new: list[Parts], read: Inputs, moving: dict[str, _Moving]) -> None:
+    """Opens the new shards with what they have now; those that are no more are left without a state."""
     for made in new:
-        marker = Marker(made.positions, made.session, made.following, final=True)
-        records.append(
-            Outgoing(PIPELINE_SNAPSHOTS.name, made.publish.key.encode(), encoded_snapshot(made.state(), marker))
-        )
-    gone = replaced - {made.publish.key for made in new}
-    records += [Outgoing(PIPELINE_SNAPSHOTS.name, key.encode(), None) for key in sorted(gone)]
-    writer = Writer(settings.kafka)
-    writer.write(records)
-    writer.flush()
+        shard = moving.pop(made.publish.key)
+        inputs = Inputs(
+            read.topics, made.index_of, positions=read.positions, session=read.order.session, following=read.order.following
+        )  # fmt: skip
+        inputs.hold(read.order.waiting)
+        opened(settings, shard.log, made, inputs)
+    for shard in moving.values():
+        shard.log.leave()

@@ -53,6 +53,15 @@ class Seat:
         return f"{self.number}/{self.of}"
 
 
+def journal_partition(broker_number: int, brokers: int, seat: Seat, partitions: int) -> int:
+    """Where a shard keeps its journal: each has a partition of its own as long as there are enough.
+
+    >>> [journal_partition(0, 2, Seat(n, 3), 16) for n in (1, 2, 3)], journal_partition(1, 2, Seat(), 16)
+    ([0, 2, 4], 1)
+    """
+    return (brokers * (seat.number - 1) + broker_number) % partitions
+
+
 def shard_of(account: AccountConfig, shards: int) -> int:
     """The shard of an account, from 1; 0 where it names one that there is not. One alone holds everything.
 

@@ -32,6 +32,13 @@ _NONE: Final = tuple(np.empty(0, dtype) for dtype in OUTPUTS)
 _COUNTERS: Final = len(OUTPUTS)
 
 
+def _array_to_bytes(array: Rows) -> bytes:
+    """With its layout; the same rows are the same bytes."""
+    file = io.BytesIO()
+    np.save(file, array, allow_pickle=False)
+    return file.getvalue()
+
+
 class Decisions(NamedTuple):
     """What a batch led to: structured rows of `functions.orders`, `portfolio`, `risk` and `account`."""
 
@@ -264,19 +271,16 @@ class Shard:
 
     def to_bytes(self) -> bytes:
         """The state as one blob with its version and identity."""
-        file = io.BytesIO()
-        identity = np.frombuffer(msgspec.json.encode(self.identity), np.uint8)
-        np.savez(file, identity=identity, **{name: getattr(self, name) for name in self.STATE})
-        return file.getvalue()
+        arrays = {name: _array_to_bytes(getattr(self, name)) for name in self.STATE}
+        return msgspec.msgpack.encode({"identity": self.identity, "arrays": arrays})
 
     def load(self, blob: bytes) -> None:
         """Takes over `to_bytes` of a shard with the same identity. Raises: `StateMismatch`."""
-        with np.load(io.BytesIO(blob), allow_pickle=False) as arrays:
-            theirs = msgspec.json.decode(arrays["identity"].tobytes())
-            for field, mine in self.identity.items():
-                if theirs.get(field) != mine:
-                    raise StateMismatch(f"snapshot has {field} {theirs.get(field)}, this shard {mine}")
-            self.restore({name: arrays[name] for name in self.STATE})
+        kept = msgspec.msgpack.decode(blob)
+        for field, mine in self.identity.items():
+            if kept["identity"].get(field) != mine:
+                raise StateMismatch(f"snapshot has {field} {kept['identity'].get(field)}, this shard {mine}")
+        self.restore({name: np.load(io.BytesIO(kept["arrays"][name]), allow_pickle=False) for name in self.STATE})
 
     def rebuild(self, fills: Rows) -> None:
         """Books and money from recorded FILL rows, without a decision."""

@@ -91,8 +91,8 @@ CONFIG_INSTRUMENTS: Final = Topic(
     summary="The instruments, their tick and lot sizes",
 )  # fmt: skip
 PIPELINE_JOURNAL: Final = Topic(
-    "pipeline.journal", (), "shard", 1, 7 * _DAY, ("pipeline",), ("pipeline",),
-    summary="The order in which a shard read its inputs; one partition per shard",
+    "pipeline.journal", (), "shard", 16, 7 * _DAY, ("pipeline",), ("pipeline",),
+    summary="The order in which a shard read its inputs, before what it decided on them; one partition per shard",
 )  # fmt: skip
 PIPELINE_SNAPSHOTS: Final = Topic(
     "pipeline.snapshots", (), "shard", 1, 7 * _DAY, ("pipeline",), ("pipeline",), "compact",
@@ -163,6 +163,17 @@ def all_topics(brokers: tuple[str, ...]) -> tuple[Topic, ...]:
 def outputs(broker: str) -> tuple[Topic, ...]:
     """What a pipeline of this broker decides: the topics that the read side is made of."""
     return tuple(t.of(broker) for t in PER_BROKER if t is not COMMANDS)
+
+
+def decided(broker: str) -> tuple[Topic, ...]:
+    """Every topic that a pipeline of this broker writes decisions to, and dead letters of what it reads.
+
+    >>> [t.name for t in decided("zerodha") if "orders" in t.name or "alerts" in t.name][:2]
+    ['zerodha.orders.submitted', 'system.alerts']
+    """
+    mine = tuple(t for t in outputs(broker) if "pipeline" in t.writers)
+    read = tuple(t.of(broker) for t in SHARED + PER_BROKER if "pipeline" in t.of(broker).readers and t.payloads)
+    return (*mine, SYSTEM_ALERTS, *(t.dead_letters for t in read))
 
 
 assert all(p in PAYLOADS for t in SHARED + PER_BROKER for p in t.payloads), "a topic names an unknown payload"

@@ -21,7 +21,7 @@ from connectors.errors import ConfigError
 from connectors.kafka.admin import Administrator
 from connectors.kafka.client import READER_GROUP
 from connectors.settings import Broker
-from functions.topics import Topic, all_topics
+from functions.topics import Topic, all_topics, decided
 
 Operation = Literal["read", "write", "describe", "create", "describe_configs"]
 ALL_BROKERS: Final[tuple[str, ...]] = get_args(Broker)
@@ -50,6 +50,7 @@ class Principal:
     ends_of: str = ""  # asks where the topics end that this flow reads
     watches: tuple[str, ...] = ()  # beginnings of groups whose progress it asks for
     letters: bool = True  # writes dead letters of what it touches
+    reads_back: bool = False  # looks, after a crash, which of its decisions are on the log
     more: tuple[tuple[str, str, tuple[Operation, ...]], ...] = ()  # resource, beginning of its name, operations
 
 
@@ -78,7 +79,7 @@ def principals(brokers: tuple[str, ...]) -> tuple[Principal, ...]:
     >>> [p.name for p in principals(("paper",))][-1]
     'pipeline-paper'
     """
-    pipelines = tuple(Principal(f"pipeline-{broker}", "pipeline", broker) for broker in brokers)
+    pipelines = tuple(Principal(f"pipeline-{broker}", "pipeline", broker, reads_back=True) for broker in brokers)
     gateways = tuple(Principal(f"orders-{broker}", "orders", broker) for broker in brokers if broker != "paper")
     return _SHARED + pipelines + gateways
 
@@ -124,6 +125,8 @@ def grants_of(principal: Principal, brokers: tuple[str, ...]) -> set[Grant]:
     topics = all_topics((principal.broker,) if principal.broker else brokers)
     allowed = {Grant(principal.name, "read", "topic", t.name) for t in topics if principal.flow in t.readers}
     allowed |= {Grant(principal.name, "write", "topic", t.name) for t in topics if _writes(principal, t)}
+    if principal.reads_back:
+        allowed |= {Grant(principal.name, "read", "topic", t.name) for t in decided(principal.broker)}
     if principal.ends_of:
         allowed |= {
             Grant(principal.name, "describe", "topic", t.name) for t in topics if principal.ends_of in t.readers

@@ -1,51 +1,99 @@
 """Where a pipeline's decisions leave for the log.
 
-Promise: events are written in the order given; a snapshot is written only after everything decided before it has been
-acknowledged; a failed delivery stops the flow with the topic and the reason, nothing is dropped.
+Promise: the batches that a decision rests on are journalled before it, events are written in the order given; a snapshot
+is written only after everything decided before it has been acknowledged; a failed delivery stops the flow with the topic
+and the reason, nothing is dropped.
 """
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
-from connectors.kafka.records import Outgoing, Writable
-from connectors.kafka.sink import Writer
-from connectors.settings import KafkaSettings
+from connectors.kafka.feed import Marker
+from connectors.kafka.journal import DecisionLog
+from connectors.kafka.records import Writable
+from connectors.kafka.source import Positions
+from functions.journal import Batch, Snapshot
+
+
+class Cut(NamedTuple):
+    """The state of every step after everything before the marker."""
+
+    state: dict[str, bytes]
+    marker: Marker
 
 
 @dataclass(slots=True)
 class Published:
-    """What one batch leaves: events in order, then (if there is one) the snapshot behind them."""
+    """What one batch leaves: events in order, then (if there is one) the cut behind them."""
 
     events: list[Writable]
-    snapshot: Outgoing | None = None
+    batch: Batch | None = None
+    cut: Cut | None = None
+
+
+def snapshot_of(cut: Cut, topics: tuple[str, ...], log: DecisionLog, journal: int, tails: Positions) -> Snapshot:
+    """A cut with its place in the journal."""
+    marker = cut.marker
+    return Snapshot(
+        positions=listed(marker.positions), held=marker.held, feed_session=marker.session, following=marker.following,
+        topics=topics, partition=log.partition, journal=journal, session=log.session, tails=listed(tails),
+        state=cut.state,
+    )  # fmt: skip
+
+
+def listed(positions: Positions) -> list[tuple[str, int, int]]:
+    """Positions in a stable order, as snapshots keep them."""
+    return [(topic, partition, offset) for (topic, partition), offset in sorted(positions.items())]
 
 
 class _DecisionPartition(StatefulSinkPartition[Published, None]):
-    def __init__(self, writer: Writer) -> None:
-        self._writer = writer
+    def __init__(self, log: DecisionLog, topics: tuple[str, ...], full: int) -> None:
+        self._log = log
+        self._topics = topics
+        self._full = full
+        self._batches: list[Batch] = []  # that no entry holds yet
+        self._events: list[Writable] = []
 
     def write_batch(self, values: list[Published]) -> None:
         for published in values:
-            self._writer.write(published.events)
-            if published.snapshot is not None:
-                self._writer.flush()
-                self._writer.write([published.snapshot])
+            if published.batch is not None:
+                self._batches.append(published.batch)
+            self._events += published.events
+            if published.cut is not None:
+                self._cut(published.cut)
+        if self._events:
+            last = values[-1].batch
+            self._write(hurries=last is not None and last.count >= self._full)
+
+    def _write(self, *, hurries: bool = False) -> None:
+        batches, events = self._batches, self._events
+        self._batches, self._events = [], []
+        self._log.write(batches, events, hurries=hurries)
+
+    def _cut(self, cut: Cut) -> None:
+        """An entry goes before it in any case: that is how a worker notices that it has been replaced."""
+        self._write()
+        self._log.save(lambda journal, tails: snapshot_of(cut, self._topics, self._log, journal, tails))
 
     def snapshot(self) -> None:
-        self._writer.flush()
+        self._log.flush()
 
     def close(self) -> None:
         """Nothing: Bytewax also closes while an exception unwinds, and after a doubt nothing more is written."""
 
 
 class DecisionSink(FixedPartitionedSink[Published, None]):
-    """The one sink of a pipeline; items are `(shard, Published)`."""
+    """The one sink of a pipeline; items are `(shard, Published)`.
 
-    def __init__(self, kafka: KafkaSettings, *, linger_ms: float = 0) -> None:
-        self._kafka = kafka
-        self._linger_ms = linger_ms
+    `topics` are those of the inputs, by the numbers that batches give them; a batch of `full` records is followed by more.
+    """
+
+    def __init__(self, log: DecisionLog, topics: tuple[str, ...], *, full: int = 1000) -> None:
+        self._log = log
+        self._topics = topics
+        self._full = full
 
     def list_parts(self) -> list[str]:
         return ["decisions"]
@@ -54,4 +102,4 @@ class DecisionSink(FixedPartitionedSink[Published, None]):
         return 0
 
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _DecisionPartition:
-        return _DecisionPartition(Writer(self._kafka, linger_ms=self._linger_ms))
+        return _DecisionPartition(self._log, self._topics, self._full)

@@ -4,14 +4,15 @@
                            ├─► undecodable, whole
                            └─► commands and configuration
 
-One item is one `Received`. A record that is held back for its turn is not yet handed out: the positions of a snapshot
-stop before it, so a restart reads it again.
+One item is one `Received`, with the batch that the journal keeps of it: the same reads in the same order give the same
+items again. A record that is held back for its turn is not yet handed out; a snapshot names it, so a restart reads it again.
 """
 
 import struct
 import time
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from operator import itemgetter
 from typing import Any, Final, NamedTuple
 
@@ -23,7 +24,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from connectors.kafka.records import Record
 from connectors.logging import logger
 from functions.events import EventEnvelope, MarketClock, decode
-from functions.ordering import Integers, Reorder
+from functions.journal import Batch, Runs, packed
+from functions.ordering import Integers, Ordered, Reorder
 from functions.tape import Tape
 from functions.ticks import CLOCK, NO_TICKS, TICK, Rows, pack
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
@@ -42,7 +44,7 @@ _CLOCK: Final = MARKET_CLOCK.name
 _MARKET: Final = (_TICKS, _CLOCK)
 
 # fields of a record by their place: a column of a batch without a step of the interpreter
-_TOPIC, _OFFSET, _PLACE = itemgetter(0), itemgetter(2), itemgetter(0, 1)
+_TOPIC, _PLACE, _AT = itemgetter(0), itemgetter(0, 1), itemgetter(0, 1, 2)
 
 
 @dataclass(slots=True)
@@ -56,12 +58,13 @@ class Broken:
 
 @dataclass(slots=True)
 class Marker:
-    """A cut: the state after everything before it belongs to these positions."""
+    """A cut: the state after everything before it belongs to these positions, of which `held` waits for its turn."""
 
     positions: Positions
     session: int
     following: int
     final: bool = False
+    held: Runs = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -73,6 +76,7 @@ class Received:
     broken: list[Broken] = field(default_factory=list)
     events: list[tuple[Record, EventEnvelope[Any] | None]] = field(default_factory=list)  # None: deleted configuration
     marker: Marker | None = None
+    batch: Batch | None = None  # what the journal keeps of it
 
 
 class Decoded(NamedTuple):
@@ -181,50 +185,23 @@ def _clock_fault(clock: Any) -> str:
     return f"{beyond[0]} does not fit 64 bits" if beyond else ""
 
 
-class _FeedPartition(StatefulSourcePartition[Any, None]):
-    """Wraps the one partition of a source of records."""
+class Inputs:
+    """Records as they are read, to batches as they are decided on: what comes out follows from what goes in alone."""
 
-    def __init__(self, feed: "FeedSource", inner: StatefulSourcePartition[Any, Any]) -> None:
-        self._feed = feed
-        self._inner = inner
-        self._decoder = Decoder(feed.index_of)
-        self._reorder = Reorder(feed.session, feed.following)
-        self._positions: Positions = dict(feed.positions)
-        self._marked = feed.now()
-        self._gap_since = feed.now()
-        self._gap_at = (-1, -1)
-        self._gap_polls = 0
-        self._ended = False
+    def __init__(
+        self, topics: Sequence[str], index_of: dict[int, int], *, positions: Positions | None = None, session: int = -1,
+        following: int = 0,
+    ) -> None:  # fmt: skip
+        self.topics = tuple(topics)
+        self.positions: Positions = dict(positions or {})  # how far has been read
+        self.order = Reorder(session, following)
+        self._numbers = {topic: n for n, topic in enumerate(self.topics)}
+        self._decoder = Decoder(index_of)
 
-    def next_batch(self) -> Iterable[tuple[str, Received]]:
-        if self._ended:
-            raise StopIteration
-        try:
-            items = list(self._inner.next_batch())
-        except StopIteration:
-            self._ended = True
-            return [(self._feed.key, self._last())]
-        out: list[tuple[str, Received]] = []
-        for key, records in items:
-            received = self._receive(records)
-            out.append((key, received))
-        if not out and self._reorder.held:
-            given_up = Received()
-            self._give_up(given_up)
-            if len(given_up.ticks):
-                out.append((self._feed.key, given_up))
-        if self._feed.now() - self._marked >= self._feed.marker_s:
-            self._marked = self._feed.now()
-            out.append((self._feed.key, Received(marker=self._marker())))
-        return out
-
-    def next_awake(self) -> Any:
-        return self._inner.next_awake()
-
-    def _receive(self, records: list[Record]) -> Received:
+    def receive(self, records: list[Record], give_up: Callable[[], bool]) -> Received:
+        """One batch; `give_up` is asked, after the records have found their places, whether to wait for a gap no longer."""
         received = Received()
-        for at, offset in dict(zip(map(_PLACE, records), map(_OFFSET, records), strict=True)).items():
-            self._positions[at] = offset + 1
+        runs = self._read(records)
         topics = list(map(_TOPIC, records))
         market = records
         if topics.count(_TICKS) + topics.count(_CLOCK) < len(records):
@@ -235,63 +212,111 @@ class _FeedPartition(StatefulSourcePartition[Any, None]):
                     if event is not None or record.value is None:
                         received.events.append((record, event))
         if market:
-            received.ticks, received.records = self._reorder.push(*self._decoder.ticks(market, received.broken))
-        self._give_up(received)
+            received.ticks, received.records = self.order.push(*self._decoder.ticks(market, received.broken))
+        given_up = give_up()
+        if given_up:
+            released = self.order.release()
+            received.ticks = np.concatenate([received.ticks, released.rows])
+            received.records = received.records + released.records
+        if records or given_up:
+            received.batch = Batch(runs, len(records), given_up)
         return received
 
-    def _give_up(self, received: Received) -> None:
-        """A gap that has lasted too long, or holds too much, is passed over."""
+    def _read(self, records: list[Record]) -> tuple[int, ...]:
+        """Moves the positions; what was read, as runs."""
+        runs: list[int] = []
+        at = 0
+        for place, group in groupby(map(_PLACE, records)):
+            first, at = at, at + len(list(group))
+            last = records[at - 1].offset
+            self.positions[place] = last + 1
+            runs += (self._numbers[place[0]], place[1], records[first].offset, last)
+        return tuple(runs)
+
+    def hold(self, records: list[Record]) -> None:
+        """At the start: those that were held at the snapshot wait for their turn again."""
+        released = self.order.push(*self._decoder.ticks(records, [])) if records else Ordered(NO_TICKS, [])
+        if released.records:
+            raise ValueError(f"{len(released.records)} records that were held for their turn are not any more")
+
+    def marker(self, *, final: bool = False) -> Marker:
+        held = packed(sorted(map(_AT, self.order.waiting)))
+        return Marker(dict(self.positions), self.order.session, self.order.following, final, held)
+
+
+class _FeedPartition(StatefulSourcePartition[Any, None]):
+    """Wraps the one partition of a source of records."""
+
+    def __init__(self, feed: "FeedSource", raw: StatefulSourcePartition[Any, Any]) -> None:
+        self._feed = feed
+        self._raw = raw
+        self._inputs = feed.inputs
+        self._marked = feed.now()
+        self._gap_since = feed.now()
+        self._gap_at = (-1, -1)
+        self._gap_polls = 0
+        self._ended = False
+
+    def next_batch(self) -> Iterable[tuple[str, Received]]:
+        if self._ended:
+            raise StopIteration
+        try:
+            items = list(self._raw.next_batch())
+        except StopIteration:
+            self._ended = True
+            return [(self._feed.key, self._last())]
+        out = [(key, self._inputs.receive(records, self._waited_enough)) for key, records in items]
+        if not out and self._inputs.order.held:
+            given_up = self._inputs.receive([], self._waited_enough)
+            if given_up.batch is not None:
+                out.append((self._feed.key, given_up))
+        if self._feed.now() - self._marked >= self._feed.marker_s:
+            self._marked = self._feed.now()
+            out.append((self._feed.key, Received(marker=self._inputs.marker())))
+        return out
+
+    def next_awake(self) -> Any:
+        return self._raw.next_awake()
+
+    def _waited_enough(self) -> bool:
+        """Whether a gap has lasted too long, or holds too much, and is to be passed over."""
         now = self._feed.now()
-        due = (self._reorder.session, self._reorder.following)
-        if not self._reorder.held or due != self._gap_at:
+        order = self._inputs.order
+        due = (order.session, order.following)
+        if not order.held or due != self._gap_at:
             self._gap_since, self._gap_at, self._gap_polls = now, due, 0
-            return
+            return False
         self._gap_polls += 1
         waited = now - self._gap_since >= self._feed.gap_s and self._gap_polls >= GAP_POLLS
-        if not waited and self._reorder.held < MAX_HELD:
-            return
-        logger().warning(
-            "feed.gap_given_up", session=self._reorder.session, sequence=self._reorder.following, held=self._reorder.held
-        )  # fmt: skip
-        released = self._reorder.release()
-        received.ticks = np.concatenate([received.ticks, released.rows])
-        received.records = received.records + released.records
-
-    def _marker(self, final: bool = False) -> Marker:
-        positions = dict(self._positions)
-        for record in self._reorder.waiting:
-            at = (record.topic, record.partition)
-            positions[at] = min(positions[at], record.offset)
-        return Marker(positions, self._reorder.session, self._reorder.following, final)
+        if not waited and order.held < MAX_HELD:
+            return False
+        logger().warning("feed.gap_given_up", session=order.session, sequence=order.following, held=order.held)
+        return True
 
     def _last(self) -> Received:
         """The end: nothing is held back any longer than the next start, the marker says where that begins."""
-        if not self._feed.drain:
-            return Received(marker=self._marker(final=True))
-        released = self._reorder.release()
-        return Received(released.rows, released.records, marker=self._marker(final=True))
+        received = self._inputs.receive([], lambda: self._feed.drain and self._inputs.order.held > 0)
+        received.marker = self._inputs.marker(final=True)
+        return received
 
     def snapshot(self) -> None:
-        self._inner.snapshot()
+        self._raw.snapshot()
 
     def close(self) -> None:
-        self._inner.close()
+        self._raw.close()
 
 
 @dataclass
 class FeedSource(FixedPartitionedSource[tuple[str, Received], None]):
     """A source of `(key, list[Record])` seen as a source of `(key, Received)`.
 
-    `positions`, `session` and `following` are those of the snapshot to go on from; a marker comes every `marker_s`
-    seconds and last of all. `drain`: at the end hand out what is still held (a file that ends), not leave it.
+    `inputs` has come to where a snapshot or a replay ended; a marker comes every `marker_s` seconds and last of all.
+    `drain`: at the end hand out what is still held (a file that ends), not leave it.
     """
 
     raw: FixedPartitionedSource[Any, Any]
-    index_of: dict[int, int]
+    inputs: Inputs
     key: str
-    positions: Positions = field(default_factory=dict)
-    session: int = -1
-    following: int = 0
     marker_s: float = 2.0
     gap_s: float = GAP_S
     drain: bool = False

@@ -31,9 +31,12 @@ _Received = Any  # a message that came from the broker: it has all that its type
 
 
 class Reader:
-    """One consumer over all partitions of some topics, from given positions on."""
+    """One consumer over all partitions of some topics (`only` these, where given), from given positions on."""
 
-    def __init__(self, kafka: KafkaSettings, topics: list[str], group: str, positions: Positions) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, topics: list[str], group: str, positions: Positions,
+        only: set[tuple[str, int]] | None = None,
+    ) -> None:  # fmt: skip
         self._kafka = kafka
         self._reachability = Reachability(kafka, f"source {group}")
         self._consumer = Consumer(
@@ -49,13 +52,15 @@ class Reader:
         self.positions: Positions = {}
         self.ahead: Positions = {}  # partitions that have not reached their end as of the start, and that end
         try:
-            self._assign(topics, positions)
+            self._assign(topics, positions, only)
         except BaseException:
             self._consumer.close()
             raise
 
-    def _assign(self, topics: list[str], positions: Positions) -> None:
+    def _assign(self, topics: list[str], positions: Positions, only: set[tuple[str, int]] | None) -> None:
         assigned = partitions(self._consumer, self._kafka, topics)
+        if only is not None:
+            assigned = [part for part in assigned if (part.topic, part.partition) in only]
         for part, (first, end) in zip(assigned, _bounds(self._consumer, self._kafka, assigned), strict=True):
             at = (part.topic, part.partition)
             position = positions.get(at, first)
@@ -134,6 +139,13 @@ class Reader:
         if error is not None and not self._commit_failed:
             logger().warning("kafka.mirror_failed", reason=error.str(), meaning="lag tools show an old position")
         self._commit_failed = error is not None
+
+    def pause(self, places: set[tuple[str, int]]) -> None:
+        """Reads no more of these partitions until they are resumed; what has been fetched still comes."""
+        self._consumer.pause([TopicPartition(*at) for at in places])
+
+    def resume(self, places: set[tuple[str, int]]) -> None:
+        self._consumer.resume([TopicPartition(*at) for at in places])
 
     def close(self) -> None:
         self._consumer.close()
@@ -281,12 +293,14 @@ def _mirror_now(kafka: KafkaSettings, group: str, positions: Positions) -> None:
 # --- without a flow ---------------------------------------------------------------------------------------------------
 
 
-def fetch_all(kafka: KafkaSettings, topics: list[str], positions: Positions | None = None) -> Iterator[Record]:
-    """Every record of some topics up to their ends as of now, in the order of each partition.
+def fetch_all(
+    kafka: KafkaSettings, topics: list[str], positions: Positions | None = None, *, only: set[tuple[str, int]] | None = None
+) -> Iterator[Record]:  # fmt: skip
+    """Every record of some topics (`only` of these partitions) up to their ends as of now, in each partition's order.
 
     Raises: `DependencyError` where the broker stays silent, `FatalError` as `Reader`.
     """
-    reader = Reader(kafka, topics, READER_GROUP, positions or {})
+    reader = Reader(kafka, topics, READER_GROUP, positions or {}, only)
     try:
         ends = dict(reader.ahead)
         heard = time.monotonic()

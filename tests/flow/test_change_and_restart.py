@@ -1,7 +1,7 @@
 """A change of configuration, then a snapshot before the next tick: what it ended is told once, before and after a restart."""
 
 from connectors.kafka.feed import Marker
-from dataflows import pipeline
+from dataflows import steps
 from functions.events import PaperVenue
 from tests.desk import tick
 from tests.flow.test_hot_configuration import Market, only, script
@@ -34,7 +34,7 @@ def test_a_restart_between_that_change_and_the_next_tick_tells_nothing_again():
         desk(venue=LATE),
         [log.ticks(tick(101.0, 0.1)), marked(log.change(script(enabled=False, on_disable="flatten")))],
     )
-    made = pipeline.restored(before[-1].snapshot.value, "paper", KEY)
+    made = steps.restored(before[-1].cut.state, "paper", KEY)
 
     after = loop(made, [log.ticks(tick(100.0, 0.9), tick(99.0, 1.2))])
 

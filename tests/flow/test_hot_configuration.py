@@ -6,7 +6,8 @@ import pytest
 
 from connectors.errors import ConfigError
 from connectors.kafka.feed import Marker, Received
-from dataflows import pipeline
+from dataflows import steps
+from dataflows.desk import Configuration
 from functions.events import AccountConfig, PaperVenue, Sizing, StrategyConfig, encode, envelope
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES
 from tests.desk import TEN, account, instrument, lax, strategy, tick
@@ -137,7 +138,7 @@ def test_each_account_closes_what_it_holds_itself(run):
     log = Market()
     both = script(accounts=["a", "b"], sizing=Sizing("equity", "0.01"))
     accounts = [account(name, capital, lax(), FREE) for name, capital in (("a", "1000000"), ("b", "250000"))]
-    made = pipeline.parts(pipeline.Configuration([instrument(1)], accounts, [both]), "paper", KEY)
+    made = steps.parts(Configuration([instrument(1)], accounts, [both]), "paper", KEY)
 
     batches = run(
         made,
@@ -326,9 +327,9 @@ def test_a_restart_goes_on_under_the_configuration_that_was_in_force_with_what_i
     items = [log.ticks(*BOUGHT), log.change(end), marker(log)]
     after = [log.ticks(tick(103.0, 0.5)), log.ticks(tick(104.0, 0.6), tick(101.0, 0.7))]
     made = desk()
-    blob = run(made, items)[-1].snapshot.value
+    state = run(made, items)[-1].cut.state
 
-    again = run(pipeline.restored(blob, "paper", KEY), after)
+    again = run(steps.restored(state, "paper", KEY), after)
 
     assert [p.events for p in again] == [p.events for p in run(made, after)]
     assert fills(again) == [("s", "SELL", 10, 0)]
@@ -337,9 +338,9 @@ def test_a_restart_goes_on_under_the_configuration_that_was_in_force_with_what_i
 def test_a_restart_takes_the_instruments_of_today_and_keeps_what_it_holds(run):
     log, later = Market({2: 0}), Market({1: 0, 2: 1, 3: 2})
     made = desk(instruments=[instrument(2)], strategies=[script(instruments=[2])])
-    blob = run(made, [log.ticks(*BOUGHT), marker(log)])[-1].snapshot.value
+    state = run(made, [log.ticks(*BOUGHT), marker(log)])[-1].cut.state
 
-    made = pipeline.restored(blob, "paper", KEY, [instrument(1), instrument(2), instrument(3)])
+    made = steps.restored(state, "paper", KEY).with_instruments([instrument(1), instrument(2), instrument(3)])
     batches = run(made, [later.ticks(tick(102.0, 0.5, instrument=1), tick(102.5, 0.6, instrument=1))])
 
     assert fills(batches) == [("s", "SELL", 10, 0)]
@@ -349,10 +350,10 @@ def test_a_restart_takes_the_instruments_of_today_and_keeps_what_it_holds(run):
 def test_a_restart_without_an_instrument_that_is_traded_is_refused(run):
     log = Market()
     made = desk(instruments=[instrument(1), instrument(2)])
-    blob = run(made, [log.ticks(*BOUGHT), marker(log)])[-1].snapshot.value
+    state = run(made, [log.ticks(*BOUGHT), marker(log)])[-1].cut.state
 
     with pytest.raises(ConfigError, match="1"):
-        pipeline.restored(blob, "paper", KEY, [instrument(2)])
+        steps.restored(state, "paper", KEY).with_instruments([instrument(2)])
 
 
 def test_a_change_that_changes_nothing_leaves_every_byte_of_the_state_as_it_was():

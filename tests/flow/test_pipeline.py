@@ -2,7 +2,6 @@
 
 from itertools import pairwise
 
-import msgspec
 import numpy as np
 import pytest
 from bytewax.testing import TestingSink, TestingSource, run_main
@@ -11,14 +10,15 @@ from connectors.errors import ConfigError, FatalError
 from connectors.kafka.decisions import Published
 from connectors.kafka.feed import Broken, Decoder, Marker, Received
 from connectors.kafka.records import Outgoing, Record
-from dataflows import backtest, pipeline
+from dataflows import backtest, pipeline, steps
+from dataflows.desk import Configuration, configuration
+from dataflows.recovery import input_topics
 from functions.events import Command, Depth, MarketTick, PaperVenue, decode, encode, envelope, tick_id
 from functions.topics import (
     COMMANDS,
     CONFIG_ACCOUNTS,
     CONFIG_STRATEGIES,
     MARKET_TICKS,
-    PIPELINE_SNAPSHOTS,
     SYSTEM_ALERTS,
     outputs,
 )  # fmt: skip
@@ -66,10 +66,10 @@ def desk(*, venue=None, limits=None, names=("a",), strategies=None, instruments=
     """The parts of a shard: last-price fills without charges, one instrument, the script above."""
     free = PaperVenue(price="last", charges=False)
     accounts = [account(name, venue=venue or free, limits=limits or lax()) for name in names]
-    configured = pipeline.Configuration(
+    configured = Configuration(
         instruments or [instrument(1)], accounts, strategies or [strategy("s", (1,), names, implementation=SCRIPT)]
     )
-    return pipeline.parts(configured, "paper", KEY)
+    return steps.parts(configured, "paper", KEY)
 
 
 class Log:
@@ -189,7 +189,7 @@ def test_a_backtest_of_the_same_ticks_publishes_the_same_bytes(run):
         strategy("follow", tokens[:2], ["paper-1"], parameters={"quantity": 2}),
     ]
     ticks = walk(900, 3, 0.002, 4, step_ns=100_000_000)
-    made = pipeline.parts(pipeline.Configuration(instruments, [trader], strategies), "paper", KEY)
+    made = steps.parts(Configuration(instruments, [trader], strategies), "paper", KEY)
     log = Log(made.index_of)
     events = tick_events(ticks, tokens, clocks=False)
     items = []
@@ -382,23 +382,23 @@ def batches_of(events, cuts, mark_at=None):
 def test_the_state_gathered_at_a_marker_continues_in_another_process_to_the_byte(run, cut):
     _, events = market()
     whole = run(two_strategies(), batches_of(events, [cut], mark_at=0))
-    blob = whole[0].snapshot.value
+    cut_at = whole[0].cut
 
-    again = pipeline.restored(blob, "paper", KEY)
+    again = steps.restored(cut_at.state, "paper", KEY)
     rest = run(again, batches_of(events, [cut])[1:])
 
     assert rest[0].events == whole[1].events
     assert len(rest[0].events) > 50
-    assert (again.positions, again.session, again.following) == ({(MARKET_TICKS.name, 0): cut}, 1, cut)
+    assert cut_at.marker == Marker({(MARKET_TICKS.name, 0): cut}, 1, cut)
 
 
-def test_a_snapshot_is_the_last_word_of_its_batch_and_lies_under_the_shards_key(run):
+def test_a_cut_is_the_last_word_of_its_batch(run):
     _, events = market(40)
 
     batches = run(two_strategies(), batches_of(events, [20], mark_at=0))
 
-    assert (batches[0].snapshot.topic, batches[0].snapshot.key) == (PIPELINE_SNAPSHOTS.name, b"paper-0")
-    assert batches[1].snapshot is None
+    assert set(batches[0].cut.state) == {"gate", "desk", "account", "signals", "publish"}
+    assert batches[1].cut is None
 
 
 def test_a_marker_alone_snapshots_what_was_decided_before_it(run):
@@ -409,22 +409,20 @@ def test_a_marker_alone_snapshots_what_was_decided_before_it(run):
     apart = run(two_strategies(), alone)
     along = run(two_strategies(), batches_of(events, [], mark_at=0))
 
-    a, b = (pipeline.restored(batches[-1].snapshot.value, "paper", KEY) for batches in (apart, along))
+    a, b = (steps.restored(batches[-1].cut.state, "paper", KEY) for batches in (apart, along))
     assert a.account.shard.snapshot().keys() == b.account.shard.snapshot().keys()
     for name, array in a.account.shard.snapshot().items():
         assert array.tobytes() == b.account.shard.snapshot()[name].tobytes(), name
 
 
-def test_a_snapshot_of_another_version_or_none_at_all_is_refused_as_unsafe():
+def test_a_state_that_is_not_of_these_steps_is_refused_as_unsafe():
     [published] = loop(two_strategies(), [Received(marker=Marker({}, -1, 0))])
-    newer = msgspec.msgpack.decode(published.snapshot.value) | {"version": 99}
 
-    with pytest.raises(FatalError, match="version 99, this code writes 2") as refused:
-        pipeline.restored(msgspec.msgpack.encode(newer), "paper", KEY)
+    for part in ("gate", "desk", "account", "publish"):
+        with pytest.raises(FatalError, match="cannot be restored") as refused:
+            steps.restored(published.cut.state | {part: b"\xc1 no state"}, "paper", KEY)
 
-    assert refused.value.exit_code == 4
-    with pytest.raises(FatalError, match="cannot be restored"):
-        pipeline.restored(b"no snapshot", "paper", KEY)
+        assert refused.value.exit_code == 4
 
 
 def test_a_gates_memory_of_fewer_instruments_is_refused():
@@ -442,7 +440,7 @@ def configured(*payloads, broker="paper"):
         topic = topics.get(type(payload).__name__, CONFIG_STRATEGIES.name)
         name = getattr(payload, payload.__struct_fields__[0])
         events.append((topic, str(name).encode(), payload))
-    return pipeline.configuration(events, broker)
+    return configuration(events, broker)
 
 
 def test_the_newest_configuration_of_each_key_counts():
@@ -464,7 +462,7 @@ def test_deleted_disabled_and_other_brokers_configuration_is_left_out():
         (CONFIG_STRATEGIES.name, b"u", strategy("u", accounts=["c"], enabled=False)),
     ]
 
-    paper, real = pipeline.configuration(events, "paper"), pipeline.configuration(events, "zerodha")
+    paper, real = configuration(events, "paper"), configuration(events, "zerodha")
 
     assert [a.account for a in paper.accounts] == ["c"]
     assert [(s.strategy, s.accounts) for s in paper.strategies] == [("s", ["c"])]
@@ -477,11 +475,11 @@ def test_a_configuration_that_cannot_run_says_what_is_wrong():
     with pytest.raises(ConfigError, match="configuration cannot run: strategy s: unknown strategy 'no_such_idea'"):
         desk(strategies=[wrong])
     with pytest.raises(ConfigError, match="no enabled paper account is configured"):
-        pipeline.parts(pipeline.Configuration([instrument(1)], [], []), "paper", KEY)
+        steps.parts(Configuration([instrument(1)], [], []), "paper", KEY)
 
 
 def test_a_pipeline_reads_the_market_its_brokers_commands_and_the_configuration():
-    assert pipeline.input_topics("zerodha") == [
+    assert input_topics("zerodha") == [
         "market.ticks", "market.clock", "zerodha.commands", "config.instruments", "config.accounts", "config.strategies",
     ]  # fmt: skip
 

@@ -5,7 +5,7 @@ import pytest
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.kafka import feed
-from connectors.kafka.feed import GAP_POLLS, FeedSource, Marker, Received
+from connectors.kafka.feed import GAP_POLLS, FeedSource, Inputs, Marker, Received
 from connectors.kafka.records import Record
 from functions.events import Command, MarketClock, MarketTick, encode, envelope
 from functions.ticks import CLOCK, UNKNOWN
@@ -96,10 +96,15 @@ class Log:
         return self.record(COMMAND_TOPIC, encode(event))
 
 
-def reader(*batches, clock=None, positions=None, marker_s: float = 1e9, **more):
+READ = (MARKET_TICKS.name, MARKET_CLOCK.name, COMMAND_TOPIC, CONFIG_ACCOUNTS.name)
+
+
+def reader(*batches, clock=None, positions=None, session=-1, following=0, held=(), marker_s: float = 1e9, **more):
     """The one partition of a source over these batches of records."""
     script = Script(*batches)
-    source = FeedSource(script, {1: 0, 2: 1}, KEY, positions or {}, now=clock or Clock(), marker_s=marker_s, **more)
+    inputs = Inputs(READ, {1: 0, 2: 1}, positions=positions, session=session, following=following)
+    inputs.hold(list(held))
+    source = FeedSource(script, inputs, KEY, now=clock or Clock(), marker_s=marker_s, **more)
     assert source.list_parts() == ["all"]
     return source.build_part("inputs", "all", None)
 
@@ -339,7 +344,7 @@ def test_a_cut_comes_in_the_asked_for_rhythm_behind_what_it_stands_for():
     assert kinds == [[False], [False, True], []]
 
 
-def test_a_cut_stops_before_every_record_that_is_held_back():
+def test_a_cut_names_every_record_that_is_held_back():
     log = Log()
     early = [log.tick(partition=5) for _ in range(4)][1:]  # offsets 1, 2, 3 of partition 5; number 0 is missing
     other = log.tick(partition=2)
@@ -347,7 +352,8 @@ def test_a_cut_stops_before_every_record_that_is_held_back():
 
     marker = next(item.marker for _, item in part.next_batch() if item.marker)
 
-    assert marker == Marker({("market.ticks", 5): 1, ("market.ticks", 2): 0}, -1, 0)
+    held = [("market.ticks", 2, 0, 0), ("market.ticks", 5, 1, 3)]
+    assert marker == Marker({("market.ticks", 5): 4, ("market.ticks", 2): 1}, -1, 0, held=held)
 
 
 def test_a_start_from_a_cut_reads_again_what_was_held_and_goes_on_in_order():
@@ -358,10 +364,11 @@ def test_a_start_from_a_cut_reads_again_what_was_held_and_goes_on_in_order():
     marker = first[-1].marker
     assert marker is not None
     assert marker.final
+    held = [r for topic, n, low, high in marker.held for r in shuffled if r.partition == n and low <= r.offset <= high]
     again = [r for r in shuffled if r.offset >= marker.positions.get((r.topic, r.partition), 0)]
 
     second = read_all(
-        reader(batch(*again), positions=marker.positions, session=marker.session, following=marker.following)
+        reader(batch(*again), positions=marker.positions, session=marker.session, following=marker.following, held=held)
     )
 
     assert sequences(first) + sequences(second) == list(range(30))
@@ -379,7 +386,7 @@ def test_at_a_stop_what_is_held_back_is_left_for_the_next_start():
     [received, last] = read_all(reader(batch(log.tick(partition=1))))
 
     assert (len(received.ticks), len(last.ticks)) == (0, 0)
-    assert last.marker == Marker({("market.ticks", 1): 0}, -1, 0, True)
+    assert last.marker == Marker({("market.ticks", 1): 1}, -1, 0, True, [("market.ticks", 1, 0, 0)])
 
 
 def test_at_the_end_of_a_file_nothing_is_held_back():
@@ -405,7 +412,7 @@ def test_after_its_last_word_the_source_is_over():
 def test_the_raw_source_says_when_to_wake_and_is_told_of_epochs_and_the_end():
     script = Script()
     script.awake = np.datetime64("2026-05-06")
-    part = FeedSource(script, {}, KEY, now=Clock()).build_part("inputs", "all", None)
+    part = FeedSource(script, Inputs(READ, {}), KEY, now=Clock()).build_part("inputs", "all", None)
 
     part.snapshot()
     part.close()

@@ -5,7 +5,7 @@ import pytest
 from connectors.errors import ConfigError
 from connectors.kafka.access import ALL_BROKERS, Grant, grants, grants_of, principal_of, principals, topics_of
 from deploy.plan.access import OURS, grant_differences, user_differences
-from functions.topics import all_topics
+from functions.topics import all_topics, decided, outputs
 
 BOTH = ("paper", "zerodha")
 
@@ -58,6 +58,11 @@ def test_with_a_real_broker_only_the_gateway_answers_orders_and_the_pipeline_rea
 def test_the_api_writes_commands_and_nothing_else_and_reads_no_topic():
     assert may("api", "write") == {"paper.commands", "zerodha.commands"}
     assert may("api", "read") == set()
+
+
+def test_a_pipeline_reads_back_what_it_has_decided_and_no_other_brokers_decisions():
+    assert {t.name for t in decided("paper")} <= may("pipeline-paper", "read")
+    assert not {t.name for t in outputs("zerodha")} & may("pipeline-paper", "read")
 
 
 def test_who_keeps_copies_writes_dead_letters_alone():

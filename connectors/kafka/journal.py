@@ -1,0 +1,349 @@
+"""The decision log of one worker: nothing that it decided is visible before the order behind it is on the log.
+
+Promise: an entry is acknowledged, at the offset that was due, before any of its outputs is handed to the producer. A gap
+in front of it is read: where another worker of this shard has started meanwhile, this one stops and writes nothing more.
+A snapshot is written when everything before it is acknowledged. After any doubt nothing more is written.
+
+An entry is waited for when its batch was all there was; while more is waiting to be read, a few may be under way.
+"""
+
+import time
+from collections import deque
+from collections.abc import Callable, Iterator, Sequence
+from typing import Any, Final
+
+from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
+from confluent_kafka.admin import AdminClient, OffsetSpec
+from confluent_kafka.cimpl import Consumer
+
+from connectors.errors import FatalError
+from connectors.faults import reached
+from connectors.kafka import client
+from connectors.kafka.client import Reachability, client_config, consumer_config, producer_config
+from connectors.kafka.records import Outgoing, Record, Writable
+from connectors.kafka.sink import Writer
+from connectors.kafka.source import Positions, Reader, fetch_all
+from connectors.settings import KafkaSettings
+from functions.journal import (
+    MARK,
+    Batch,
+    Entry,
+    Line,
+    Opening,
+    Snapshot,
+    Start,
+    UnknownFormat,
+    checksum,
+    decode_line,
+    encode_line,
+    encode_snapshot,
+    mark_prefix,
+    marks,
+)
+from functions.topics import PIPELINE_JOURNAL, PIPELINE_SNAPSHOTS
+
+UNDER_WAY: Final = 8  # entries that may wait for their acknowledgement while more input is waiting
+WAIT_S: Final = 0.05
+REPLACED: Final = "nothing was written after it; one worker a shard: stop one of the two"
+_JOURNAL: Final = PIPELINE_JOURNAL.name
+
+
+class Replaced(FatalError):
+    """Another worker of this shard has started: what this one would write is void."""
+
+
+class DecisionLog:
+    """Writes the journal of one shard, the outputs behind it, and its snapshots."""
+
+    def __init__(self, kafka: KafkaSettings, key: str, partition: int, session: int, *, linger_ms: float = 0) -> None:
+        self.key = key
+        self.partition = partition
+        self.session = session
+        self.following = -1  # the offset that the next line is due to get
+        self.tails: Positions = {}
+        self._kafka = kafka
+        self._writer = Writer(kafka, linger_ms=linger_ms)
+        self._reachability = Reachability(kafka, "journal")
+        self._producer = Producer(
+            producer_config(kafka, linger_ms=0, delivery_timeout_s=300)
+            | {"delivery.report.only.error": False, "error_cb": self._note_error}
+        )
+        self._waiting: deque[list[Writable]] = deque()  # outputs whose entry is under way
+        self._answers: deque[tuple[KafkaError | None, int]] = deque()
+        self._failure: FatalError | None = None
+        self._ends: Ends | None = None
+
+    # --- lines --------------------------------------------------------------------------------------------------------
+
+    def start(self, topics: Sequence[str]) -> int:
+        """Begins this session: from here on every other is void. Returns the offset of its first line."""
+        at = self._append(Start(self.session, tuple(topics)))
+        self.following = at + 1
+        reached("started")
+        return at
+
+    def open(self, snapshot: bytes) -> int:
+        """Writes the state from which this session goes on; returns the offset behind it."""
+        self._due(self._append(Opening(self.session, snapshot)))
+        return self.following
+
+    def leave(self) -> None:
+        """This shard is no more: a start finds no state of it, neither here nor among the snapshots."""
+        self.open(b"")
+        self._writer.write([Outgoing(PIPELINE_SNAPSHOTS.name, self.key.encode(), None)])
+        self.flush()
+
+    def write(self, batches: Sequence[Batch], events: list[Writable], *, hurries: bool = False) -> None:
+        """One entry and, behind it, its outputs; `hurries`: more input is waiting, so is the entry.
+
+        Raises: `Replaced`, `FatalError`.
+        """
+        entry = Entry(self.session, tuple(batches), len(events), checksum(event[2] for event in events))
+        self._raise_failure()
+        self._produce(encode_line(entry))
+        self._waiting.append(events)
+        if hurries and len(self._waiting) < UNDER_WAY:
+            self._producer.poll(0)
+            self._publish()
+        else:
+            self.settle()
+
+    def settle(self) -> None:
+        """Returns when every entry is acknowledged and its outputs are handed on. Raises: as `write`."""
+        while self._waiting:
+            self._await(1)
+            self._publish()
+
+    def republish(self, events: Sequence[Writable], offset: int, missing: Callable[[bytes], bool]) -> int:
+        """Writes those outputs of an earlier entry that a crash has cut off; returns how many."""
+        left = [event for event in _marked(events, mark_prefix(self.key, offset)) if missing(event[3][-1][1])]
+        if left:
+            self._writer.write(left)
+        return len(left)
+
+    def flush(self) -> None:
+        """Returns when the broker has acknowledged everything. Raises: as `write`."""
+        self.settle()
+        self._writer.flush()
+
+    # --- snapshots ----------------------------------------------------------------------------------------------------
+
+    def save(self, snapshot: Callable[[int, Positions], Snapshot]) -> None:
+        """Writes what `snapshot(journal offset, tails)` makes, behind everything before it."""
+        self.flush()
+        reached("before_snapshot")
+        if self._ends is None:
+            self._ends = Ends(self._kafka, list(self.tails))
+        made = snapshot(self.following, self.tails)
+        self._writer.write([Outgoing(PIPELINE_SNAPSHOTS.name, self.key.encode(), encode_snapshot(made))])
+        reached("after_snapshot")
+        self.tails = self.tails | self._ends.answered()
+        self._ends.ask()
+
+    # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _append(self, line: Line) -> int:
+        """Writes one line and waits; returns its offset."""
+        self._produce(encode_line(line))
+        self._await(1)
+        error, offset = self._answers.popleft()
+        if error is not None:
+            raise self._doubt(error)
+        return offset
+
+    def _produce(self, value: bytes) -> None:
+        try:
+            self._producer.produce(
+                _JOURNAL, value, self.key.encode(), partition=self.partition, on_delivery=self._note_answer
+            )
+        except (BufferError, KafkaException) as error:
+            raise self._doubt(error) from error
+
+    def _await(self, count: int) -> None:
+        began = time.monotonic()
+        while len(self._answers) < count:
+            self._producer.poll(WAIT_S)
+            if time.monotonic() - began > client.SILENCE_S:
+                self._reachability.silent(f"no acknowledgement for {client.SILENCE_S:g} s")
+        if self._reachability.lost:
+            self._reachability.answered()
+
+    def _publish(self) -> None:
+        """Hands on the outputs of every entry that is acknowledged."""
+        while self._answers:
+            error, offset = self._answers.popleft()
+            if error is not None:
+                raise self._doubt(error)
+            self._due(offset)
+            events = _marked(self._waiting.popleft(), mark_prefix(self.key, offset))
+            reached("journalled")
+            half = len(events) // 2
+            if half:
+                self._writer.write(events[:half])
+                reached("half_written")
+            self._writer.write(events[half:])
+            reached("written")
+
+    def _due(self, offset: int) -> None:
+        """A line has got an offset; a foreign line in front of it is void unless it is a newer start."""
+        first, self.following = self.following, offset + 1
+        if offset == first:
+            return
+        for at, line in read_lines(self._kafka, self.key, self.partition, first, offset):
+            if isinstance(line, Start):
+                self._failure = Replaced(
+                    f"another worker of shard {self.key} has started at {_JOURNAL} [{self.partition}] offset {at}",
+                    remedy=REPLACED,
+                )
+                raise self._failure
+
+    def _doubt(self, error: object) -> FatalError:
+        reason = error.str() if isinstance(error, KafkaError) else str(error)
+        self._failure = FatalError(
+            f"an entry of shard {self.key} could not be written to {_JOURNAL}: {reason}",
+            remedy="nothing it led to has been written; put the reason right, then start the flow again",
+        )
+        return self._failure
+
+    def _raise_failure(self) -> None:
+        if self._failure is not None:
+            raise self._failure
+
+    def _note_answer(self, error: KafkaError | None, message: Message) -> None:
+        offset = message.offset()
+        self._answers.append((error, -1 if offset is None else offset))
+
+    def _note_error(self, error: KafkaError) -> None:
+        if len(self._producer):  # with nothing to write a closed connection is no news
+            self._reachability.on_error(error)
+
+
+def _marked(events: Sequence[Writable], prefix: bytes) -> list[Any]:
+    """Outputs with the header by which readers know a second copy."""
+    return [
+        (topic, key, value, [(MARK, mark)] if headers is None else [*headers, (MARK, mark)])
+        for (topic, key, value, headers), mark in zip(events, marks(prefix, 0, len(events)), strict=True)
+    ]
+
+
+class Ends:
+    """Where topics end, asked without waiting: what was answered lies at or before the ends of now."""
+
+    def __init__(self, kafka: KafkaSettings, places: list[tuple[str, int]]) -> None:
+        self._admin = AdminClient(client_config(kafka) | {"error_cb": lambda error: None})
+        self._places = places
+        self._asked: dict[TopicPartition, Any] = {}
+
+    def ask(self) -> None:
+        if self._places and all(future.done() for future in self._asked.values()):
+            latest: Any = OffsetSpec.latest()  # its type says it may be none
+            places = {TopicPartition(topic, number): latest for topic, number in self._places}
+            self._asked = self._admin.list_offsets(places, request_timeout=client.START_S)
+
+    def answered(self) -> Positions:
+        """What has come so far; a partition whose end could not be had is left out."""
+        return {
+            (part.topic, part.partition): future.result().offset
+            for part, future in self._asked.items()
+            if future.done() and future.exception() is None
+        }
+
+
+# --- reading ----------------------------------------------------------------------------------------------------------
+
+
+def partitions_of_journal(kafka: KafkaSettings) -> int:
+    """How many partitions the journal's topic has. Raises: `DependencyError`."""
+    consumer = Consumer(consumer_config(kafka, client.READER_GROUP) | {"error_cb": lambda error: None})
+    try:
+        return len(client.partitions(consumer, kafka, [_JOURNAL]))
+    finally:
+        consumer.close()
+
+
+def journal_ends(kafka: KafkaSettings, partition: int) -> tuple[int, int]:
+    """Offset of the first line there is and of the next to come. Raises: `DependencyError`."""
+    consumer = Consumer(consumer_config(kafka, client.READER_GROUP) | {"error_cb": lambda error: None})
+    try:
+        return consumer.get_watermark_offsets(TopicPartition(_JOURNAL, partition), timeout=client.START_S)
+    except KafkaException as error:
+        raise client.down(kafka, client.START_S, error.args[0].str()) from error
+    finally:
+        consumer.close()
+
+
+def read_lines(kafka: KafkaSettings, key: str, partition: int, first: int, end: int) -> Iterator[tuple[int, Line]]:
+    """Lines of one shard in `[first, end)` with their offsets.
+
+    Raises: `FatalError` where retention has eaten `first`, or where a line is of no version that this code knows.
+    """
+    if first >= end:
+        return
+    wanted = key.encode()
+    for record in _records(kafka, partition, first, end):
+        if record.key != wanted:
+            continue
+        try:
+            yield record.offset, decode_line(record.value or b"")
+        except UnknownFormat as error:
+            raise FatalError(
+                f"{_JOURNAL} [{partition}] offset {record.offset}: {error}",
+                remedy="start the version that wrote it, stop it with SIGTERM, then start this one",
+            ) from error
+
+
+def _records(kafka: KafkaSettings, partition: int, first: int, end: int) -> Iterator[Record]:
+    for record in fetch_all(kafka, [_JOURNAL], {(_JOURNAL, partition): first}, only={(_JOURNAL, partition)}):
+        if record.offset < end:
+            yield record
+
+
+class RunReader:
+    """Records by the runs that name them, whatever order they arrive in; holds back partitions that run ahead."""
+
+    MOST: Final = 20_000  # records of one partition that wait for their turn
+
+    def __init__(self, kafka: KafkaSettings, topics: list[str], positions: Positions) -> None:
+        self._reader = Reader(kafka, topics, client.READER_GROUP, positions)
+        self._kafka = kafka
+        self._waiting: dict[tuple[str, int], deque[Record]] = {at: deque() for at in self._reader.positions}
+        self._paused: set[tuple[str, int]] = set()
+
+    @property
+    def positions(self) -> Positions:
+        return self._reader.positions
+
+    def take(self, topic: str, partition: int, first: int, last: int) -> list[Record]:
+        """The records of one run. Raises: `FatalError` where the log no longer has it or the broker stays silent."""
+        at = (topic, partition)
+        waiting = self._waiting[at]
+        heard = time.monotonic()
+        while self._reader.positions[at] <= last:
+            if self._read(at):
+                heard = time.monotonic()
+            elif time.monotonic() - heard > client.START_S:
+                raise client.down(self._kafka, client.START_S, f"{topic} [{partition}] was not read up to {last}")
+        taken: list[Record] = []
+        while waiting and waiting[0].offset <= last:
+            record = waiting.popleft()
+            if record.offset >= first:
+                taken.append(record)
+        return taken
+
+    def _read(self, wanted: tuple[str, int]) -> bool:
+        ahead = {
+            at for at, records in self._waiting.items() if len(records) > self.MOST and at != wanted
+        } - self._paused
+        if ahead:
+            self._reader.pause(ahead)
+            self._paused |= ahead
+        if wanted in self._paused:
+            self._reader.resume({wanted})
+            self._paused.discard(wanted)
+        records = self._reader.read(10_000, 0.02)
+        for record in records:
+            self._waiting[record.topic, record.partition].append(record)
+        return bool(records)
+
+    def close(self) -> None:
+        self._reader.close()

@@ -1,0 +1,449 @@
+"""Recovery: a worker goes on where its journal ends, deciding nothing anew.
+
+    fence ─► newest snapshot ─► journal behind it ─► the same batches again ─► outputs that a crash cut off ─► live
+               └ gone: the last opening in the journal
+
+Nothing here chooses: the journal says which records were read in which order, the steps decide the same on them, count and
+checksum prove it. A difference stops the start (`Diverged`), nothing is written then.
+"""
+
+import os
+import time
+import zlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final, get_args
+
+import msgspec
+
+from connectors.errors import ConfigError, FatalError
+from connectors.faults import reached
+from connectors.kafka.decisions import Cut, listed, snapshot_of
+from connectors.kafka.feed import Inputs
+from connectors.kafka.journal import DecisionLog, RunReader, journal_ends, partitions_of_journal, read_lines
+from connectors.kafka.records import Record, Writable
+from connectors.kafka.source import Positions, end_offsets, fetch_all
+from connectors.logging import logger
+from connectors.settings import Broker, KafkaSettings, Settings
+from dataflows.desk import ALONE, CONFIG_TOPICS, Configuration, accounts_of, configuration
+from dataflows.process import ready, stopping
+from dataflows.steps import Parts, parts, restored
+from functions.assignment import Seat, journal_partition
+from functions.events import decode
+from functions.journal import (
+    MARK,
+    Entry,
+    Line,
+    Opening,
+    Snapshot,
+    Start,
+    UnknownFormat,
+    checksum,
+    decode_snapshot,
+    encode_snapshot,
+    mark_prefix,
+    named,
+    standing,
+)
+from functions.topics import (
+    COMMANDS,
+    CONFIG_INSTRUMENTS,
+    MARKET_CLOCK,
+    MARKET_TICKS,
+    PIPELINE_SNAPSHOTS,
+    decided,
+)  # fmt: skip
+
+CONFIGURE: Final = "`panda db seed`, or enable an account; without Connect keep `panda run config` running"
+OTHER_VERSION: Final = "start the version that wrote it until it is live, stop it with SIGTERM, then start this one"
+SAME_CODE: Final = (
+    "a rule or a strategy has changed since: start the version that decided it until it is live, stop it with SIGTERM, "
+    "then start this one"
+)
+BROKERS: Final[tuple[str, ...]] = get_args(Broker)
+
+
+class Diverged(FatalError):
+    """The same inputs in the same order led to something else than what the journal says."""
+
+
+# --- the log before a start -------------------------------------------------------------------------------------------
+
+
+def input_topics(broker: str) -> list[str]:
+    """What a pipeline reads; configuration it has read before."""
+    return [MARKET_TICKS.name, MARKET_CLOCK.name, COMMANDS.of(broker).name, *CONFIG_TOPICS]
+
+
+def read_configuration(
+    settings: Settings, broker: str, seat: Seat = ALONE, *, wait_s: float | None = None,
+    stop: Callable[[], bool] = stopping,
+) -> Configuration:  # fmt: skip
+    """The configuration on the log. Without an account to trade for the flow is live and idle: it waits, and says so once.
+
+    Raises: `ConfigError` when nothing has been configured within `wait_s` seconds; `SystemExit` when it is told to stop.
+    """
+    began = time.monotonic()
+    said = False
+    while True:
+        records = list(fetch_all(settings.kafka, list(CONFIG_TOPICS)))
+        configured = configuration(
+            [(r.topic, r.key, decode(r.value).data if r.value else None) for r in records], broker, seat
+        )
+        if configured.accounts and configured.instruments:
+            return configured
+        if stop():
+            raise SystemExit(0)
+        if wait_s is not None and time.monotonic() - began >= wait_s:
+            raise ConfigError(f"no {broker} account of shard {seat} or no instrument is on the log", remedy=CONFIGURE)
+        if not said:
+            logger().warning("pipeline.waiting_for_configuration", shard=str(seat), remedy=CONFIGURE)
+            ready()
+        said = True
+        time.sleep(0.2)
+
+
+def snapshots(settings: Settings) -> dict[str, bytes]:
+    """The last state that each shard wrote, by its key."""
+    newest: dict[str, bytes | None] = {}
+    for record in fetch_all(settings.kafka, [PIPELINE_SNAPSHOTS.name]):
+        newest[(record.key or b"").decode(errors="replace")] = record.value
+    return {key: value for key, value in newest.items() if value is not None}
+
+
+def decoded(blob: bytes) -> Snapshot:
+    """Raises: `FatalError` where it is no snapshot, or of no version that this code knows."""
+    try:
+        return decode_snapshot(blob)
+    except UnknownFormat as error:
+        raise FatalError(f"the pipeline's snapshot cannot be restored: {error}", remedy=OTHER_VERSION) from error
+
+
+def _nobody_else_has(found: dict[str, bytes], made_of: Configuration, broker: str, key: str) -> None:
+    """Raises: `FatalError` where an account of a shard that begins anew has a state in another shard's snapshot."""
+    mine = {account.account for account in made_of.accounts}
+    for other, blob in found.items():
+        if other == key or not other.startswith(f"{broker}-"):
+            continue
+        theirs = mine & set(accounts_of(decoded(blob).state))
+        if theirs:
+            raise FatalError(
+                f"shard {key} would begin anew with {', '.join(sorted(theirs))}, whose books are in the snapshot of {other}",
+                remedy="stop the workers and run `panda shards`, which moves accounts with their books",
+            )
+
+
+# --- going on from line to line ---------------------------------------------------------------------------------------
+
+
+class Fold:
+    """The steps at one place of the journal, with the inputs that they have read."""
+
+    def __init__(
+        self, snapshot: Snapshot, broker: str, key: str, seat: Seat, read: Callable[..., list[Record]]
+    ) -> None:
+        self.broker, self.key, self.seat = broker, key, seat
+        self._read = read
+        self.topics = snapshot.topics
+        self.made = restored(snapshot.state, broker, key, seat)
+        self.inputs = self._inputs(snapshot, [record for run in snapshot.held for record in read(*run)])
+
+    def _inputs(self, snapshot: Snapshot, held: list[Record]) -> Inputs:
+        inputs = Inputs(
+            input_topics(self.broker), self.made.index_of, positions=positions_of(snapshot.positions),
+            session=snapshot.feed_session, following=snapshot.following,
+        )  # fmt: skip
+        try:
+            inputs.hold(held)
+        except ValueError as error:
+            raise Diverged(f"shard {self.key}: {error}", remedy=SAME_CODE) from error
+        return inputs
+
+    def entry(self, at: int, entry: Entry) -> list[Writable]:
+        """Reads and decides the batches of an entry again; what they led to. Raises: `Diverged`."""
+        events: list[Writable] = []
+        for batch in entry.batches:
+            records = [record for run in named(batch, self.topics) for record in self._read(*run)]
+            if len(records) != batch.count:
+                raise Diverged(
+                    f"entry {at} of shard {self.key} read {batch.count} records, the log has {len(records)} of them",
+                    remedy="a topic has lost records: keep inputs as long as the journal; `panda rebuild --recorded`",
+                )
+            events += self.made.decide(self.inputs.receive(records, partial(bool, batch.given_up))).events
+        found = (len(events), checksum(event[2] for event in events))
+        if found != (entry.outputs, entry.checksum):
+            raise Diverged(
+                f"entry {at} of shard {self.key} led to {entry.outputs} events with checksum {entry.checksum}, now to "
+                f"{found[0]} with {found[1]}", remedy=SAME_CODE,
+            )  # fmt: skip
+        return events
+
+    def opening(self, at: int, opening: Opening) -> None:
+        """Goes on as the next session did, which is this state with the instruments of its day. Raises: `Diverged`."""
+        snapshot = unpacked(opening)
+        there = restored(snapshot.state, self.broker, self.key, self.seat)
+        here = self.made.with_instruments(there.desk.made_of.instruments)
+        if here.state() != there.state():
+            raise Diverged(
+                f"the state that shard {self.key} opened with at {at} is not the one before", remedy=SAME_CODE
+            )
+        held = self.inputs.order.waiting
+        self.made = here
+        self.inputs = self._inputs(snapshot, held)
+
+
+def unpacked(opening: Opening) -> Snapshot:
+    return decoded(zlib.decompress(opening.snapshot))
+
+
+def packed_opening(snapshot: Snapshot) -> bytes:
+    return zlib.compress(encode_snapshot(snapshot), 1)
+
+
+def positions_of(places: Iterable[tuple[str, int, int]]) -> Positions:
+    return {(topic, partition): offset for topic, partition, offset in places}
+
+
+@dataclass
+class Journal:
+    """Where one shard keeps its journal, and what of it counts."""
+
+    kafka: KafkaSettings
+    broker: str
+    seat: Seat
+    partition: int
+
+    @classmethod
+    def of(cls, kafka: KafkaSettings, broker: str, seat: Seat) -> "Journal":
+        number = journal_partition(BROKERS.index(broker), len(BROKERS), seat, partitions_of_journal(kafka))
+        return cls(kafka, broker, seat, number)
+
+    @property
+    def key(self) -> str:
+        return self.seat.key(self.broker)
+
+    def log(self) -> DecisionLog:
+        """A new session. Nothing is written yet."""
+        return DecisionLog(self.kafka, self.key, self.partition, int.from_bytes(os.urandom(7)))
+
+    def behind(self, snapshot: Snapshot, end: int) -> list[tuple[int, Line]]:
+        """The lines that count between a snapshot and `end`. Raises: `FatalError` where its place is another."""
+        if snapshot.journal < 0:
+            return []  # written before there was a journal: at a clean stop
+        if snapshot.partition != self.partition:
+            raise FatalError(
+                f"shard {self.key} kept its journal in partition {snapshot.partition}, now it would be {self.partition}",
+                remedy="topics and shards are to be as they were: undo the change, stop all workers, then `panda shards`",
+            )
+        return standing(read_lines(self.kafka, self.key, self.partition, snapshot.journal, end), snapshot.session)
+
+    def openings(self, end: int) -> list[tuple[int, Opening]]:
+        """Every state that a session of this shard began with; a shard whose accounts have moved away has none."""
+        first, _ = journal_ends(self.kafka, self.partition)
+        lines = standing(read_lines(self.kafka, self.key, self.partition, first, end), -1)
+        openings = [(at, line) for at, line in lines if isinstance(line, Opening)]
+        moved = max((n for n, (_, opening) in enumerate(openings) if not opening.snapshot), default=-1)
+        return openings[moved + 1 :]
+
+
+def resumed(journal: Journal, snapshot: Snapshot, end: int, each: Callable[[int, Entry, list[Writable]], None]) -> Fold:
+    """The steps after every line that counts before `end`; `each` gets what an entry has led to again.
+
+    Raises: `FatalError`, `Diverged`.
+    """
+    lines = journal.behind(snapshot, end)
+    began = time.monotonic()
+    reader = _reader(journal, snapshot)
+    try:
+        fold = Fold(snapshot, journal.broker, journal.key, journal.seat, reader.take)
+        records = 0
+        for at, line in lines:
+            if isinstance(line, Start):
+                fold.topics = line.topics
+            elif isinstance(line, Opening):
+                fold.opening(at, line)
+            else:
+                records += sum(batch.count for batch in line.batches)
+                each(at, line, fold.entry(at, line))
+    finally:
+        reader.close()
+    took_ms = int((time.monotonic() - began) * 1000)
+    logger().info("pipeline.restored", shard=journal.key, lines=len(lines), records=records, took_ms=took_ms)
+    return fold
+
+
+def _reader(journal: Journal, snapshot: Snapshot) -> RunReader:
+    """Reads from where the snapshot stands, what it holds back included. Raises: `FatalError` where topics have changed."""
+    places = positions_of(snapshot.positions)
+    for topic, partition, first, _ in snapshot.held:
+        places[topic, partition] = min(places[topic, partition], first)
+    return RunReader(journal.kafka, input_topics(journal.broker), places)
+
+
+def rebuilt(settings: Settings, broker: str, seat: Seat = ALONE) -> tuple[Fold, Snapshot]:
+    """The steps made anew from the journal, up to the newest snapshot, and that snapshot. Nothing is written.
+
+    It begins with the first opening of the journal whose inputs are all still on the log. Raises: `FatalError` where there
+    is no snapshot, or no such opening; `Diverged`.
+    """
+    journal = Journal.of(settings.kafka, broker, seat)
+    blob = snapshots(settings).get(journal.key)
+    if blob is None:
+        raise FatalError(
+            f"shard {journal.key} has no snapshot to compare with", remedy="start its worker: it makes one"
+        )
+    snapshot = decoded(blob)
+    there = _first(journal, input_topics(broker))
+    for at, opening in journal.openings(snapshot.journal):
+        base = at_opening(at, opening)
+        if all(offset >= there.get((topic, number), 0) for topic, number, offset in base.positions):
+            return resumed(journal, base, snapshot.journal, lambda at, entry, events: None), snapshot
+    raise FatalError(
+        f"retention has eaten the journal of shard {journal.key}, or the inputs behind it",
+        remedy="rebuild books and money from the recorded fills: `panda rebuild --recorded`",
+    )
+
+
+def differences(fold: Fold, snapshot: Snapshot) -> list[str]:
+    """Parts of a snapshot that are not what the journal says, byte for byte."""
+    state = fold.made.state()
+    marker = fold.inputs.marker()
+    found = [part for part in sorted(snapshot.state) if state.get(part) != snapshot.state[part]]
+    places = {
+        "positions": listed(marker.positions) == [tuple(place) for place in snapshot.positions],
+        "held": marker.held == [tuple(run) for run in snapshot.held],
+        "order": (marker.session, marker.following) == (snapshot.feed_session, snapshot.following),
+    }
+    return found + [name for name, same in places.items() if not same]
+
+
+# --- a start ----------------------------------------------------------------------------------------------------------
+
+
+@dataclass
+class Recovered:
+    """A worker about to be live: its steps, what it has read, and its journal, which is open."""
+
+    made: Parts
+    inputs: Inputs
+    log: DecisionLog
+
+
+def recover(
+    settings: Settings, broker: str, seat: Seat = ALONE, *, stop: Callable[[], bool] = stopping, rebuild: bool = False
+) -> Recovered:
+    """Fences off every other worker of this shard, goes on where the journal ends, writes what a crash cut off.
+
+    A shard without snapshot and journal begins anew. Raises: `ConfigError`, `DependencyError`, `FatalError`, `Diverged`.
+    """
+    journal = Journal.of(settings.kafka, broker, seat)
+    read_until = end_offsets(settings.kafka, list(CONFIG_TOPICS))  # asked first: a change in between is read again
+    today = read_configuration(settings, broker, seat, stop=stop)
+    log = journal.log()
+    began = log.start(input_topics(broker))  # before anything is read of what others may still be writing
+    fold = went_on(settings, journal, log, began, rebuild=rebuild)
+    if fold is None:
+        _nobody_else_has(snapshots(settings), today, broker, journal.key)
+        made, positions, inputs = parts(today, broker, journal.key, seat), read_until, None
+    else:
+        made, inputs = fold.made.with_instruments(today.instruments), fold.inputs
+        positions = {at: end for at, end in read_until.items() if at[0] == CONFIG_INSTRUMENTS.name}
+    inputs = _inputs(journal, made, inputs, positions)
+    opened(settings, log, made, inputs)
+    return Recovered(made, inputs, log)
+
+
+def went_on(settings: Settings, journal: Journal, log: DecisionLog, end: int, *, rebuild: bool = False) -> Fold | None:
+    """The steps after all that this shard has decided, with what a crash cut off written; None: it has never begun."""
+    snapshot = _base(settings, journal, end, rebuild=rebuild)
+    if snapshot is None:
+        return None
+    missing = _Missing(journal, snapshot)
+    written = 0
+
+    def again(at: int, entry: Entry, events: list[Writable]) -> None:
+        nonlocal written
+        reached("replaying")
+        if events:
+            written += log.republish(events, at, missing)
+
+    fold = resumed(journal, snapshot, end, again)
+    log.flush()
+    if written:
+        logger().warning("pipeline.outputs_completed", shard=journal.key, events=written)
+    return fold
+
+
+def _base(settings: Settings, journal: Journal, end: int, *, rebuild: bool) -> Snapshot | None:
+    blob = None if rebuild else snapshots(settings).get(journal.key)
+    if blob is not None:
+        return decoded(blob)
+    openings = journal.openings(end)
+    if not openings:
+        return None
+    at, opening = openings[-1]
+    logger().warning("pipeline.no_snapshot", shard=journal.key, goes_on_from=f"the opening at {at} of its journal")
+    return at_opening(at, opening)
+
+
+def at_opening(at: int, opening: Opening) -> Snapshot:
+    """The state of an opening, with the journal behind it still to come."""
+    return msgspec.structs.replace(unpacked(opening), journal=at + 1)
+
+
+class _Missing:
+    """Which outputs are not on the log; the output topics are read when the first is asked for."""
+
+    def __init__(self, journal: Journal, snapshot: Snapshot) -> None:
+        self._journal = journal
+        self._snapshot = snapshot
+        self._there: set[bytes] | None = None
+
+    def __call__(self, mark: bytes) -> bool:
+        if self._there is None:
+            self._there = self._marks()
+        return mark not in self._there
+
+    def _marks(self) -> set[bytes]:
+        topics = [topic.name for topic in decided(self._journal.broker)]
+        tails = positions_of(self._snapshot.tails)
+        mine = mark_prefix(self._journal.key, 0)[: len(self._journal.key) + 1]
+        return {
+            value
+            for record in fetch_all(self._journal.kafka, topics, tails)
+            for name, value in record.headers or ()
+            if name == MARK and value.startswith(mine)
+        }
+
+
+def _inputs(journal: Journal, made: Parts, before: Inputs | None, moved: Positions) -> Inputs:
+    """Inputs for these steps that have read what the ones before have, and of some topics further."""
+    topics = input_topics(journal.broker)
+    if before is None:
+        return Inputs(topics, made.index_of, positions=_first(journal, topics) | moved)
+    inputs = Inputs(
+        topics, made.index_of, positions=before.positions | moved, session=before.order.session,
+        following=before.order.following,
+    )  # fmt: skip
+    inputs.hold(before.order.waiting)
+    return inputs
+
+
+def _first(journal: Journal, topics: Sequence[str]) -> Positions:
+    """The first record of every partition."""
+    reader = RunReader(journal.kafka, list(topics), {})
+    try:
+        return dict(reader.positions)
+    finally:
+        reader.close()
+
+
+def opened(settings: Settings, log: DecisionLog, made: Parts, inputs: Inputs) -> None:
+    """Writes the state from which a session goes on, into its journal and as the newest snapshot."""
+    cut = Cut(made.state(), inputs.marker())
+    topics = [topic.name for topic in decided(made.desk.broker)]
+    log.tails = end_offsets(settings.kafka, topics)
+    log.open(packed_opening(snapshot_of(cut, inputs.topics, log, log.following, log.tails)))
+    log.save(lambda journal, tails: snapshot_of(cut, inputs.topics, log, journal, tails))
+    log.flush()

@@ -1,0 +1,231 @@
+"""Recovery on the embedded broker: after a crash at any step the log equals that of an undisturbed run."""
+
+from collections import Counter, defaultdict
+from datetime import timedelta
+
+import pytest
+from bytewax.testing import run_main
+
+from connectors.errors import FatalError
+from connectors.kafka import journal as writing
+from connectors.kafka.embedded import start_embedded
+from connectors.kafka.records import Outgoing
+from connectors.kafka.source import fetch_all
+from connectors.settings import Settings
+from dataflows import backtest, pipeline, recovery
+from functions.assignment import Seat
+from functions.events import Command, encode, envelope
+from functions.journal import Copies, Opening, standing
+from functions.topics import COMMANDS, PIPELINE_SNAPSHOTS, outputs
+from tests.integration.test_pipeline import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS, write
+from tests.market import walk
+from tests.recorded import config_events, tick_events
+
+pytestmark = pytest.mark.kafka
+
+TICKS = walk(6_000, len(TOKENS), 0.0006, 5, step_ns=20_000_000)
+EVENTS = tick_events(TICKS, TOKENS)
+THIRD = len(EVENTS) // 3
+
+
+class Crash(Exception):
+    """A process that ends here and now."""
+
+
+@pytest.fixture
+def log(tmp_path):
+    with start_embedded(tmp_path) as broker:
+        settings = Settings(kafka={"bootstrap": broker.bootstrap, "embedded": True})
+        write(settings, config_events(INSTRUMENTS, [ACCOUNT], STRATEGIES))
+        yield settings
+
+
+@pytest.fixture(scope="module")
+def wanted():
+    """What a backtest decides, by topic and key in order."""
+    published = []
+    backtest.run(TICKS, INSTRUMENTS, ACCOUNT, STRATEGIES, on_events=published.extend)
+    by_topic = defaultdict(lambda: defaultdict(list))
+    for topic, key, value, _ in published:
+        by_topic[topic][key].append(value)
+    return by_topic
+
+
+def run(settings, **more):
+    run_main(pipeline.live(settings, until_end=True, **more), epoch_interval=timedelta(seconds=0.1))
+
+
+def crash_at(monkeypatch, step, times):
+    """From now on this step raises when it is reached for so many times."""
+    left = [times]
+
+    def reached(name):
+        if name == step:
+            left[0] -= 1
+            if left[0] == 0:
+                raise Crash(step)
+
+    for module in (writing, recovery):
+        monkeypatch.setattr(module, "reached", reached)
+
+
+def run_to_the_crash(settings):
+    """What leaves Bytewax may be no `Exception`; behind it is ours."""
+    ended: BaseException | None = None
+    try:
+        run(settings)
+    except BaseException as error:
+        ended = error
+    while ended is not None and not isinstance(ended, Crash):
+        ended = ended.__cause__ or ended.__context__
+    assert isinstance(ended, Crash), "it did not come to that step"
+
+
+def once(settings, topic):
+    """The records of a topic without second copies."""
+    copies = Copies()
+    return [r for r in fetch_all(settings.kafka, [topic]) if not copies.is_copy(r.topic, r.partition, r.headers)]
+
+
+def found(settings, topic):
+    by_key = defaultdict(list)
+    for record in once(settings, topic):
+        by_key[record.key].append(record.value)
+    return by_key
+
+
+def equals(settings, wanted):
+    for topic in outputs("paper"):
+        assert found(settings, topic.name) == wanted.get(topic.name, {}), topic.name
+
+
+@pytest.mark.parametrize(
+    "step", ["started", "journalled", "half_written", "written", "before_snapshot", "after_snapshot"]
+)
+@pytest.mark.parametrize("times", [1, 2])
+def test_after_a_crash_at_any_step_the_log_equals_that_of_an_undisturbed_run(log, wanted, monkeypatch, step, times):
+    write(log, EVENTS[:THIRD])
+    if step == "started" and times > 1:
+        times = 1
+    crash_at(monkeypatch, step, times)
+    run_to_the_crash(log)
+    write(log, EVENTS[THIRD:])
+
+    run(log)
+
+    equals(log, wanted)
+
+
+def test_a_crash_during_the_replay_of_a_crash_changes_nothing(log, wanted, monkeypatch):
+    write(log, EVENTS[:THIRD])
+    crash_at(monkeypatch, "journalled", 2)
+    run_to_the_crash(log)
+    crash_at(monkeypatch, "replaying", 1)
+    run_to_the_crash(log)
+    write(log, EVENTS[THIRD:])
+
+    run(log)
+
+    equals(log, wanted)
+
+
+def command(name):
+    event = envelope(Command(name, "paper-1", "desk"), id=f"c-{name}", time_ns=0, source="cli", broker="paper")
+    return Outgoing(COMMANDS.of("paper").name, b"paper-1", encode(event))
+
+
+def test_the_state_is_what_the_journal_says_to_the_byte_with_commands_in_between(log, monkeypatch):
+    write(log, EVENTS[:THIRD])
+    crash_at(monkeypatch, "half_written", 2)
+    run_to_the_crash(log)
+    write(log, [command("kill"), *EVENTS[THIRD : 2 * THIRD], command("resume"), Outgoing(EVENTS[0].topic, b"11", b"{")])
+    run(log)
+    write(log, EVENTS[2 * THIRD :])
+    run(log)
+
+    fold, snapshot = recovery.rebuilt(log, "paper")
+
+    assert recovery.differences(fold, snapshot) == []
+    assert snapshot.positions
+    assert fold.made.desk.shard.accounts["fills"][0] > 0
+
+
+def delete_snapshots(settings):
+    keys = {record.key for record in fetch_all(settings.kafka, [PIPELINE_SNAPSHOTS.name])}
+    write(settings, [Outgoing(PIPELINE_SNAPSHOTS.name, key, None) for key in keys])
+
+
+def test_with_the_snapshots_gone_the_journal_alone_is_enough(log, wanted, monkeypatch):
+    write(log, EVENTS[:THIRD])
+    run(log)
+    write(log, EVENTS[THIRD : 2 * THIRD])
+    crash_at(monkeypatch, "journalled", 3)
+    run_to_the_crash(log)
+    delete_snapshots(log)
+    write(log, EVENTS[2 * THIRD :])
+
+    run(log)
+
+    equals(log, wanted)
+
+
+def test_told_to_rebuild_it_does_not_look_at_the_snapshot(log, wanted):
+    write(log, EVENTS[:THIRD])
+    run(log)
+    write(log, [Outgoing(PIPELINE_SNAPSHOTS.name, b"paper-0", b"no snapshot"), *EVENTS[THIRD:]])
+    with pytest.raises(FatalError, match="cannot be restored"):
+        run(log)
+
+    run(log, rebuild=True)
+
+    equals(log, wanted)
+
+
+def test_a_rule_that_has_changed_since_is_noticed_before_anything_is_written(log, monkeypatch):
+    write(log, EVENTS[:THIRD])
+    crash_at(monkeypatch, "journalled", 2)
+    run_to_the_crash(log)
+    before = Counter(r.value for topic in outputs("paper") for r in fetch_all(log.kafka, [topic.name]))
+    monkeypatch.setattr("dataflows.steps._id_of", lambda record: "0" * 36)
+
+    with pytest.raises(recovery.Diverged, match=r"led to \d+ events with checksum") as refused:
+        run(log)
+
+    assert refused.value.exit_code == 4
+    assert "start the version that decided it" in refused.value.remedy
+    after = Counter(r.value for topic in outputs("paper") for r in fetch_all(log.kafka, [topic.name]))
+    assert after == before
+
+
+def test_a_worker_that_has_been_replaced_writes_nothing_more(log):
+    """It was paused, another has taken over: its next entry lies behind the other's start."""
+    place = recovery.Journal.of(log.kafka, "paper", Seat())
+    paused, successor = place.log(), place.log()
+    paused.start(["market.ticks"])
+    successor.start(["market.ticks"])
+
+    with pytest.raises(writing.Replaced, match="another worker of shard paper-0 has started") as refused:
+        paused.write([], [("paper.orders.filled", b"k", b"{}", None)])
+    assert refused.value.exit_code == 4
+    with pytest.raises(writing.Replaced):
+        paused.write([], [("paper.orders.filled", b"k", b"{}", None)])
+
+    successor.write([], [("paper.orders.filled", b"k", b"[]", None)])
+    successor.flush()
+    assert [r.value for r in fetch_all(log.kafka, ["paper.orders.filled"])] == [b"[]"]
+
+
+def test_a_shard_that_has_moved_away_has_no_state_in_its_journal(log):
+    write(log, EVENTS[:THIRD])
+    run(log)
+    place = recovery.Journal.of(log.kafka, "paper", Seat())
+    leaving = place.log()
+    began = leaving.start(["market.ticks"])
+    assert len(place.openings(began)) == 1
+
+    leaving.leave()
+
+    _, end = writing.journal_ends(log.kafka, place.partition)
+    assert place.openings(end) == []
+    lines = standing(writing.read_lines(log.kafka, "paper-0", place.partition, 0, end), -1)
+    assert isinstance(lines[-1][1], Opening)
