@@ -51,11 +51,29 @@ def run(
     flow: Annotated[Flow, typer.Argument(help="Which flow.")],
     broker: Annotated[str, typer.Option(help="Whose accounts and topics.")] = "paper",
     shard: Annotated[str, typer.Option(help="Of the pipeline: which shard of how many, e.g. 1/4.")] = "1/1",
+    rebuild: Annotated[
+        bool, typer.Option("--rebuild", help="Of the pipeline: make the state anew from its journal first.")
+    ] = False,
 ) -> None:
     """One flow as this process, against the services that the settings name."""
     from cli.flows import run_flow
 
-    run_flow(flow, broker, shard)
+    run_flow(flow, broker, shard, rebuild=rebuild)
+
+
+@app.command()
+def rebuild(
+    broker: Annotated[str, typer.Option(help="Whose accounts.")] = "paper",
+    shard: Annotated[str, typer.Option(help="Which shard of how many, e.g. 1/4.")] = "1/1",
+    verify: Annotated[
+        bool, typer.Option("--verify", help="Compare with the newest snapshot, of a running worker too; write nothing.")
+    ] = False,
+    json: Json = False,
+) -> None:
+    """Make the state of a pipeline anew from its journal, or prove that it is what its journal says."""
+    from cli.flows import rebuild as rebuilt
+
+    rebuilt(broker, shard, verify=verify, as_json=json)
 
 
 @app.command()

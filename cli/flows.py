@@ -5,6 +5,8 @@ from datetime import date
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from connectors import logging
 from connectors.errors import ConfigError
 from connectors.kafka.topics import ensure_topics
@@ -14,12 +16,12 @@ from functions.assignment import Seat
 from functions.topics import all_topics
 
 
-def _pipeline(settings: Settings, broker: str, seat: Seat) -> None:
+def _pipeline(settings: Settings, broker: str, seat: Seat, rebuild: bool = False) -> None:
     from connectors import lease
     from dataflows import pipeline
 
     with lease.hold(settings, seat.key(broker)):
-        process.run(pipeline.live(settings, broker=broker, seat=seat))
+        process.run(pipeline.live(settings, broker=broker, seat=seat, rebuild=rebuild))
 
 
 def _cache(settings: Settings, broker: str, seat: Seat) -> None:
@@ -58,24 +60,55 @@ _FLOWS: dict[str, Callable[[Settings, str, Seat], None]] = {
 }  # fmt: skip
 
 
-def run_flow(flow: str, broker: str, shard: str = "1/1") -> None:
-    """Raises: `PipelineError` with what ended the flow."""
+def _seat(shard: str) -> Seat:
     try:
-        seat = Seat.parse(shard)
+        return Seat.parse(shard)
     except ValueError as error:
         raise ConfigError(f"--shard: {error}", remedy="--shard 1/4 is the first of four") from error
-    if flow != "pipeline" and seat.of > 1:
-        raise ConfigError(f"{flow} has no shards, --shard was {shard}", remedy="leave --shard out")
+
+
+def _settings(broker: str) -> Settings:
     settings = load()
     if broker not in settings.active_brokers:
         raise ConfigError(
             f"broker {broker!r} is not active", remedy=f"ACTIVE_BROKERS names {', '.join(settings.active_brokers)}"
         )
+    return settings
+
+
+def run_flow(flow: str, broker: str, shard: str = "1/1", *, rebuild: bool = False) -> None:
+    """Raises: `PipelineError` with what ended the flow."""
+    seat = _seat(shard)
+    if flow != "pipeline" and (seat.of > 1 or rebuild):
+        given = "--rebuild" if rebuild else f"--shard {shard}"
+        raise ConfigError(f"{flow} has no shards and no journal, given was {given}", remedy="leave it out")
+    settings = _settings(broker)
     logging.configure(settings.log, flow)
     process.stop_on_signals()
     if flow != "api":
         ensure_topics(settings.kafka, all_topics(settings.active_brokers))
-    _FLOWS[flow](settings, broker, seat)
+    if rebuild:
+        _pipeline(settings, broker, seat, rebuild=True)
+    else:
+        _FLOWS[flow](settings, broker, seat)
+
+
+def rebuild(broker: str, shard: str, *, verify: bool, as_json: bool) -> None:
+    """Raises: `FatalError` where a state differs from what its journal says, or has none; `Diverged`."""
+    from cli.commands import as_line
+    from dataflows import rebuilding
+
+    seat = _seat(shard)
+    settings = _settings(broker)
+    logging.configure(settings.log, "rebuild")
+    told = rebuilding.verified(settings, broker, seat) if verify else rebuilding.made_anew(settings, broker, seat)
+    if as_json:
+        as_line(msgspec.structs.asdict(told))
+    else:
+        print(
+            f"shard {told.shard}: {told.entries} entries of the journal, {told.records} records in {told.seconds} s; "
+            + ("the newest snapshot is what they lead to, to the byte" if verify else "that is the state now")
+        )
 
 
 def reshard(broker: str, before: int, after: int) -> None:

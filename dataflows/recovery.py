@@ -19,7 +19,7 @@ import msgspec
 
 from connectors.errors import ConfigError, FatalError
 from connectors.faults import reached
-from connectors.kafka.decisions import Cut, listed, snapshot_of
+from connectors.kafka.decisions import Cut, snapshot_of
 from connectors.kafka.feed import Inputs
 from connectors.kafka.journal import DecisionLog, RunReader, journal_ends, partitions_of_journal, read_lines
 from connectors.kafka.records import Record, Writable
@@ -145,6 +145,7 @@ class Fold:
     ) -> None:
         self.broker, self.key, self.seat = broker, key, seat
         self._read = read
+        self.entries = self.records = 0
         self.topics = snapshot.topics
         self.made = restored(snapshot.state, broker, key, seat)
         self.inputs = self._inputs(snapshot, [record for run in snapshot.held for record in read(*run)])
@@ -163,12 +164,14 @@ class Fold:
     def entry(self, at: int, entry: Entry) -> list[Writable]:
         """Reads and decides the batches of an entry again; what they led to. Raises: `Diverged`."""
         events: list[Writable] = []
+        self.entries += 1
+        self.records += sum(batch.count for batch in entry.batches)
         for batch in entry.batches:
             records = [record for run in named(batch, self.topics) for record in self._read(*run)]
             if len(records) != batch.count:
                 raise Diverged(
                     f"entry {at} of shard {self.key} read {batch.count} records, the log has {len(records)} of them",
-                    remedy="a topic has lost records: keep inputs as long as the journal; `panda rebuild --recorded`",
+                    remedy="a topic has lost records: keep inputs as long as the journal (functions/topics.py)",
                 )
             events += self.made.decide(self.inputs.receive(records, partial(bool, batch.given_up))).events
         found = (len(events), checksum(event[2] for event in events))
@@ -257,19 +260,17 @@ def resumed(journal: Journal, snapshot: Snapshot, end: int, each: Callable[[int,
     reader = _reader(journal, snapshot)
     try:
         fold = Fold(snapshot, journal.broker, journal.key, journal.seat, reader.take)
-        records = 0
         for at, line in lines:
             if isinstance(line, Start):
                 fold.topics = line.topics
             elif isinstance(line, Opening):
                 fold.opening(at, line)
             else:
-                records += sum(batch.count for batch in line.batches)
                 each(at, line, fold.entry(at, line))
     finally:
         reader.close()
     took_ms = int((time.monotonic() - began) * 1000)
-    logger().info("pipeline.restored", shard=journal.key, lines=len(lines), records=records, took_ms=took_ms)
+    logger().info("pipeline.restored", shard=journal.key, lines=len(lines), records=fold.records, took_ms=took_ms)
     return fold
 
 
@@ -279,43 +280,6 @@ def _reader(journal: Journal, snapshot: Snapshot) -> RunReader:
     for topic, partition, first, _ in snapshot.held:
         places[topic, partition] = min(places[topic, partition], first)
     return RunReader(journal.kafka, input_topics(journal.broker), places)
-
-
-def rebuilt(settings: Settings, broker: str, seat: Seat = ALONE) -> tuple[Fold, Snapshot]:
-    """The steps made anew from the journal, up to the newest snapshot, and that snapshot. Nothing is written.
-
-    It begins with the first opening of the journal whose inputs are all still on the log. Raises: `FatalError` where there
-    is no snapshot, or no such opening; `Diverged`.
-    """
-    journal = Journal.of(settings.kafka, broker, seat)
-    blob = snapshots(settings).get(journal.key)
-    if blob is None:
-        raise FatalError(
-            f"shard {journal.key} has no snapshot to compare with", remedy="start its worker: it makes one"
-        )
-    snapshot = decoded(blob)
-    there = _first(journal, input_topics(broker))
-    for at, opening in journal.openings(snapshot.journal):
-        base = at_opening(at, opening)
-        if all(offset >= there.get((topic, number), 0) for topic, number, offset in base.positions):
-            return resumed(journal, base, snapshot.journal, lambda at, entry, events: None), snapshot
-    raise FatalError(
-        f"retention has eaten the journal of shard {journal.key}, or the inputs behind it",
-        remedy="rebuild books and money from the recorded fills: `panda rebuild --recorded`",
-    )
-
-
-def differences(fold: Fold, snapshot: Snapshot) -> list[str]:
-    """Parts of a snapshot that are not what the journal says, byte for byte."""
-    state = fold.made.state()
-    marker = fold.inputs.marker()
-    found = [part for part in sorted(snapshot.state) if state.get(part) != snapshot.state[part]]
-    places = {
-        "positions": listed(marker.positions) == [tuple(place) for place in snapshot.positions],
-        "held": marker.held == [tuple(run) for run in snapshot.held],
-        "order": (marker.session, marker.following) == (snapshot.feed_session, snapshot.following),
-    }
-    return found + [name for name, same in places.items() if not same]
 
 
 # --- a start ----------------------------------------------------------------------------------------------------------
@@ -357,8 +321,11 @@ def recover(
 def went_on(settings: Settings, journal: Journal, log: DecisionLog, end: int, *, rebuild: bool = False) -> Fold | None:
     """The steps after all that this shard has decided, with what a crash cut off written; None: it has never begun."""
     snapshot = _base(settings, journal, end, rebuild=rebuild)
-    if snapshot is None:
-        return None
+    return None if snapshot is None else completed(journal, log, snapshot, end)
+
+
+def completed(journal: Journal, log: DecisionLog, snapshot: Snapshot, end: int) -> Fold:
+    """The steps after every line behind a snapshot, with the outputs written that are not on the log."""
     missing = _Missing(journal, snapshot)
     written = 0
 
@@ -421,7 +388,7 @@ def _inputs(journal: Journal, made: Parts, before: Inputs | None, moved: Positio
     """Inputs for these steps that have read what the ones before have, and of some topics further."""
     topics = input_topics(journal.broker)
     if before is None:
-        return Inputs(topics, made.index_of, positions=_first(journal, topics) | moved)
+        return Inputs(topics, made.index_of, positions=first_positions(journal, topics) | moved)
     inputs = Inputs(
         topics, made.index_of, positions=before.positions | moved, session=before.order.session,
         following=before.order.following,
@@ -430,7 +397,7 @@ def _inputs(journal: Journal, made: Parts, before: Inputs | None, moved: Positio
     return inputs
 
 
-def _first(journal: Journal, topics: Sequence[str]) -> Positions:
+def first_positions(journal: Journal, topics: Sequence[str]) -> Positions:
     """The first record of every partition."""
     reader = RunReader(journal.kafka, list(topics), {})
     try:

@@ -3,16 +3,18 @@
 from collections import Counter, defaultdict
 from datetime import timedelta
 
+import msgspec
 import pytest
 from bytewax.testing import run_main
 
+from connectors import lease
 from connectors.errors import FatalError
 from connectors.kafka import journal as writing
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.records import Outgoing
 from connectors.kafka.source import fetch_all
 from connectors.settings import Settings
-from dataflows import backtest, pipeline, recovery
+from dataflows import backtest, pipeline, rebuilding, recovery
 from functions.assignment import Seat
 from functions.events import Command, encode, envelope
 from functions.journal import Copies, Opening, standing
@@ -35,7 +37,7 @@ class Crash(Exception):
 @pytest.fixture
 def log(tmp_path):
     with start_embedded(tmp_path) as broker:
-        settings = Settings(kafka={"bootstrap": broker.bootstrap, "embedded": True})
+        settings = Settings(data_dir=tmp_path, kafka={"bootstrap": broker.bootstrap, "embedded": True})
         write(settings, config_events(INSTRUMENTS, [ACCOUNT], STRATEGIES))
         yield settings
 
@@ -143,11 +145,41 @@ def test_the_state_is_what_the_journal_says_to_the_byte_with_commands_in_between
     write(log, EVENTS[2 * THIRD :])
     run(log)
 
-    fold, snapshot = recovery.rebuilt(log, "paper")
+    fold, snapshot = rebuilding.rebuilt(log, "paper")
 
-    assert recovery.differences(fold, snapshot) == []
+    assert rebuilding.differences(fold, snapshot) == []
     assert snapshot.positions
     assert fold.made.desk.shard.accounts["fills"][0] > 0
+
+
+def test_a_state_that_is_not_what_its_journal_says_is_found_out_and_made_anew(log, wanted):
+    write(log, EVENTS[:THIRD])
+    run(log)
+    [blob] = [r.value for r in fetch_all(log.kafka, [PIPELINE_SNAPSHOTS.name])][-1:]
+    kept = msgspec.msgpack.decode(blob)
+    gate = bytearray(kept["state"]["gate"])
+    gate[9] ^= 1
+    kept["state"]["gate"] = bytes(gate)
+    assert rebuilding.verified(log, "paper").records == len(EVENTS[:THIRD])
+    write(log, [Outgoing(PIPELINE_SNAPSHOTS.name, b"paper-0", msgspec.msgpack.encode(kept))])
+
+    with pytest.raises(FatalError, match="is not what its journal says: gate differ") as refused:
+        rebuilding.verified(log, "paper")
+    assert refused.value.exit_code == 4
+    made = rebuilding.made_anew(log, "paper")
+    assert rebuilding.verified(log, "paper").entries == made.entries
+    write(log, EVENTS[THIRD:])
+    run(log)
+
+    equals(log, wanted)
+
+
+def test_nothing_is_made_anew_while_a_worker_holds_the_lease(log):
+    write(log, EVENTS[:100])
+    run(log)
+
+    with lease.hold(log, "paper-0"), pytest.raises(FatalError, match="shard paper-0 is held"):
+        rebuilding.made_anew(log, "paper")
 
 
 def delete_snapshots(settings):
