@@ -44,6 +44,11 @@ class Rival(NamedTuple):
     code: int
     says: str
 
+    def start(self, environment):
+        return subprocess.Popen(
+            [sys.executable, *self.arguments], cwd=ROOT, env=environment | self.environment, stderr=subprocess.PIPE, text=True
+        )  # fmt: skip
+
 
 def until(condition, seconds, what):
     deadline = time.monotonic() + seconds
@@ -123,7 +128,7 @@ class DemoRun(_Run):
     def rivals(self):
         elsewhere = {"PANDA_DATA_DIR": str(self.desk.directory / "other")}
         return [
-            Rival(["demo", "--port", str(free_port())], {}, 2, "another demo is running"),
+            Rival(["-m", "cli", "demo", "--port", str(free_port())], {}, 2, "another demo is running"),
             Rival(
                 ["demo", "--port", str(self.desk.port)], elsewhere, 2, f"port {self.desk.port} on 127.0.0.1 is in use"
             ),
@@ -157,19 +162,18 @@ class Demo(_Desk):
         command = [sys.executable, "-m", "cli", "demo", "--json", "--port", str(self.port)]
         command += ["--seconds", str(seconds)] if seconds else []
         command += ["--strategy", strategy] if strategy else []
-        process = subprocess.Popen(
+        with subprocess.Popen(
             command, cwd=ROOT, env=self.environment, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-        )
-        try:
-            yield DemoRun(self, process)
-        finally:
-            if process.poll() is None:
-                process.send_signal(signal.SIGTERM)
-                try:
-                    process.communicate(timeout=60)
-                except subprocess.TimeoutExpired:
-                    process.kill()
-                    process.communicate()
+        ) as process:
+            try:
+                yield DemoRun(self, process)
+            finally:
+                if process.poll() is None:
+                    process.send_signal(signal.SIGTERM)
+                    try:
+                        process.communicate(timeout=60)
+                    except subprocess.TimeoutExpired:
+                        process.kill()
 
 
 # --- a deployment -----------------------------------------------------------------------------------------------------
@@ -261,7 +265,8 @@ class Deployment(_Desk):
     @contextmanager
     def trading(self, seconds=None, strategy=None) -> Iterator[DeployedRun]:
         """Every flow live, and a feed, which ends when the test leaves it."""
-        self.must("deploy", "apply")
+        if not self._all_live():
+            self.must("deploy", "apply")
         if strategy:
             self._configure(strategy)
         command = [sys.executable, "-m", "cli", "feed", "--speed", "30", "--date", str(next(self.days))]
@@ -273,6 +278,14 @@ class Deployment(_Desk):
             if feed.poll() is None:
                 feed.terminate()
                 feed.wait(60)
+
+    def _all_live(self):
+        report = read_report(self.root / "run")
+        return (
+            report is not None
+            and psutil.pid_exists(self.pid(SUPERVISOR))
+            and all(flow.state == "live" for flow in report.flows)
+        )
 
     def _configure(self, strategy):
         """A strategy into the config store, over all shares; the pipeline takes it up while it runs."""

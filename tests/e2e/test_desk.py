@@ -1,12 +1,8 @@
 """The whole desk end to end, by the demo and deployed: every process real, every count the same wherever it is asked for."""
 
-import subprocess
-import sys
-
 import psutil
 import pytest
 
-from tests.e2e.processes import ROOT
 from tests.e2e.runs import Demo, deployed, until
 from tests.ground import PLACES
 
@@ -69,11 +65,9 @@ def test_a_strategy_of_ones_own_trades(desk, tmp_path):
 def test_whatever_would_run_beside_it_is_refused_and_it_goes_on(desk):
     with desk.trading() as first:
         first.until_trading()
-        for rival in first.rivals:
-            command = [sys.executable, *(["-m", "cli"] if rival.arguments[0] == "demo" else []), *rival.arguments]
-            environment = desk.environment | rival.environment
-            ended = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, timeout=60)
-            assert (ended.returncode, rival.says in ended.stderr) == (rival.code, True), ended.stderr
+        for rival, process in [(rival, rival.start(desk.environment)) for rival in first.rivals]:
+            _, err = process.communicate(timeout=90)
+            assert (process.returncode, rival.says in err) == (rival.code, True), err
         first.until_trading(beyond=first.fills())
         summary = first.end()
     assert summary["counts"]["paper.orders.filled"] > 0
@@ -102,3 +96,32 @@ def test_nothing_outlives_what_started_it_and_was_killed(desk):
 
         _, alive = psutil.wait_procs(everyone, timeout=20)
         assert [process.cmdline() for process in alive] == []
+
+
+@pytest.mark.parametrize("place", PLACES[:1], indirect=True)
+def test_a_dead_flow_ends_a_demo_which_says_its_name_and_last_lines(desk):
+    with desk.trading() as run:
+        run.until_trading()
+        everyone = run.head.children(recursive=True)
+        run.flows["cache"].kill()
+        _, err = run.process.communicate(timeout=90)
+
+    assert run.process.returncode != 0
+    assert "cache ended with exit code -9" in err
+    assert not [c for c in everyone if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
+
+
+@pytest.mark.parametrize("place", PLACES[1:], indirect=True)
+def test_a_dead_flow_of_a_deployment_is_named_and_started_again_and_nothing_is_lost_or_counted_twice(desk):
+    with desk.trading() as run:
+        run.until_trading()
+        before = {flow.name: flow for flow in desk.flows()}
+        for name in ("cache-paper", "archive"):
+            psutil.Process(before[name].pid).kill()
+        run.until_trading(beyond=run.fills())
+        run.end()  # log, lake and API agree
+
+    again = {flow.name: flow for flow in desk.flows()}
+    assert [name for name in again if again[name].restarts > before[name].restarts] == ["archive", "cache-paper"]
+    assert [again[name].exit_code for name in ("archive", "cache-paper")] == [-9, -9]
+    assert '"event":"flow.died","name":"cache-paper"' in (desk.root / "logs" / "flows.out").read_text()
