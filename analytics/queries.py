@@ -17,10 +17,11 @@ from typing import Any, Final
 import duckdb
 
 from connectors.errors import ConfigError, DataError
-from connectors.lake.files import archived, prepare
+from connectors.lake.files import prepare
 from connectors.lake.stores import Lake, Store, literal, store_at
 from connectors.settings import LakeSettings
 from functions.events import rupees
+from functions.topics import archived
 
 VIEWS: Final = (
     "ticks", "clocks", "quality", "signals", "validated", "rejections", "fills", "orders", "pnl", "strategy_pnl",

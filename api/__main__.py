@@ -18,12 +18,12 @@ from api.app import LOOPBACK, create_app
 from connectors import logging
 from connectors.errors import ConfigError, exit_code_of
 from connectors.kafka.source import Offsets
-from connectors.lake.files import archived, prepare
+from connectors.lake.files import prepare
 from connectors.lake.stores import store_at
 from connectors.logging import logger
 from connectors.redis import connect
 from connectors.settings import ApiSettings, Settings, load
-from functions.topics import MARKET_QUALITY, SYSTEM_ALERTS, outputs
+from functions.topics import MARKET_QUALITY, SYSTEM_ALERTS, archived, outputs
 
 
 class _Ends:

@@ -9,7 +9,6 @@ from connectors import logging
 from connectors.settings import load
 from deploy.flows.control import Control
 from deploy.plan import STEPS, Context, Step, running
-from deploy.plan.answering import answering
 from deploy.plan.running import Result, exit_code
 
 
@@ -22,6 +21,8 @@ def apply(*, allow_data_loss: bool, as_json: bool) -> None:
 
 
 def status(*, as_json: bool) -> None:
+    from deploy.plan.answering import answering
+
     _tell([Result("services", "planned", states=answering(load())), *running.status(_steps(False))], as_json=as_json)
 
 

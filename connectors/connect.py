@@ -103,7 +103,7 @@ class Connect:
 
     def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self.url = url
-        self._client = httpx2.Client(base_url=url, timeout=timeout_s, trust_env=False)
+        self._client = httpx2.Client(base_url=url, timeout=timeout_s, trust_env=False, verify=url.startswith("https:"))
 
     def __enter__(self) -> "Connect":
         return self

@@ -19,10 +19,10 @@ from connectors.kafka.client import START_S, consumer_config, down, partitions
 from connectors.kafka.records import Record
 from connectors.kafka.source import KafkaSource
 from connectors.lake.archive import Archive
-from connectors.lake.files import archived
 from connectors.settings import KafkaSettings, Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
+from functions.topics import archived
 
 
 class _LakePartition(StatefulSinkPartition[list[Record], None]):

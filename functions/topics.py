@@ -176,4 +176,9 @@ def decided(broker: str) -> tuple[Topic, ...]:
     return (*mine, SYSTEM_ALERTS, *(t.dead_letters for t in read))
 
 
+def archived(brokers: tuple[str, ...]) -> list[str]:
+    """The names of the topics that a lake holds: all events and all dead letters."""
+    return [topic.name for topic in all_topics(brokers) if "archive" in topic.readers]
+
+
 assert all(p in PAYLOADS for t in SHARED + PER_BROKER for p in t.payloads), "a topic names an unknown payload"

@@ -16,7 +16,6 @@ from sqlalchemy.exc import DBAPIError, NoSuchModuleError
 from connectors.database import rights
 from connectors.database.address import WAIT_S, parsed, shown
 from connectors.database.failures import UPGRADE, translated
-from connectors.database.models import Table
 from connectors.errors import ConfigError
 
 __all__ = ["REVISIONS", "migrate", "open_engine", "refuse_other_revision", "revision", "shown", "translated"]
@@ -118,6 +117,8 @@ def _newer(url: str, found: str) -> ConfigError:
 def _refuse_drift(connection: Connection, url: str) -> None:
     """A store of the right revision whose tables somebody has changed by hand. Raises: `ConfigError`."""
     inspector = inspect(connection)
+    from connectors.database.models import Table  # here: who only asks for the revision need not load the mapper
+
     lacking = []
     for table in Table.metadata.sorted_tables:
         found = {c["name"] for c in inspector.get_columns(table.name)} if inspector.has_table(table.name) else set()

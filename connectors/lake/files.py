@@ -9,7 +9,6 @@ import duckdb
 
 from connectors.lake.rows import Row, columns, columns_of
 from connectors.lake.stores import Store, literal, patiently
-from functions.topics import all_topics
 
 NO_DATE: Final = "1970-01-01"  # of records before the first one that has a time; also where the empty file lies
 EMPTY_FILE: Final = "schema.parquet"  # no rows, all columns: a reader finds every topic, written to or not
@@ -172,11 +171,6 @@ class Files:
             if not (file.first <= first <= last <= file.last and lowest == highest == file.partition):
                 return f"holds partition {lowest}, offsets {first} to {last}, which its name does not say"
         return None
-
-
-def archived(brokers: Sequence[str]) -> list[str]:
-    """The topics that a lake holds: all events and all dead letters."""
-    return [topic.name for topic in all_topics(tuple(brokers)) if "archive" in topic.readers]
 
 
 def prepare(store: Store, topics: Iterable[str], *, stop: Callable[[], bool] = lambda: True) -> None:

@@ -13,12 +13,11 @@ from pydantic import SecretStr
 from connectors.database.address import is_postgres
 from connectors.errors import ConfigError
 from connectors.kafka.access import principal_of
-from connectors.lake.files import archived
 from connectors.settings import DELIMITER, ENV_FILE, FIELDS, PREFIX, Settings, principal_password
 from deploy.services.places import PROJECT
 from deploy.services.processes import plain_environment
 from functions.assignment import Seat
-from functions.topics import COMMANDS, MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS, outputs
+from functions.topics import COMMANDS, MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS, archived, outputs
 
 _ROOMS: Final = ("functions", "strategies", "dataflows", "connectors", "api", "analytics", "cli", "deploy")
 _KEPT: Final = ("PYTHONPATH", "NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")

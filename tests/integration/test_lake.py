@@ -24,12 +24,12 @@ from connectors.kafka.sink import Writer
 from connectors.kafka.source import end_offsets
 from connectors.lake.archive import COMPACT_AT, Archive
 from connectors.lake.files import Files
-from connectors.lake.files import archived as archived_topics
 from connectors.lake.stores import store_at
 from connectors.settings import KafkaSettings, LakeSettings, Settings
 from dataflows import archive as flow
 from functions.events import encode
 from functions.topics import MARKET_TICKS
+from functions.topics import archived as archived_topics
 from tests.history import SECOND, TEN, TOKEN, Log, filled, outgoing, signal, snapshot, submitted, tick
 
 RAW, FILLED, TICKS, DLQ = "paper.signals.raw", "paper.orders.filled", MARKET_TICKS.name, "market.ticks.dlq"
