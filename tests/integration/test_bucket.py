@@ -20,9 +20,9 @@ from connectors.kafka.records import Record
 from connectors.lake import bucket
 from connectors.lake.archive import Archive
 from connectors.lake.bucket import _client
-from connectors.lake.files import archived as archived_topics
 from connectors.settings import LakeSettings
 from dataflows import archive as flow
+from functions.topics import archived as archived_topics
 from tests.history import Log, filled, signal, submitted
 
 RAW = "paper.signals.raw"

@@ -16,10 +16,9 @@ from analytics.queries import VIEWS, Fill, Queries, connect, sql
 from connectors.errors import ConfigError, DataError
 from connectors.kafka.records import Record, dead_letter
 from connectors.lake.archive import Archive
-from connectors.lake.files import archived
 from dataflows import archive
 from functions.events import encode
-from functions.topics import MARKET_TICKS, all_topics
+from functions.topics import MARKET_TICKS, all_topics, archived
 from tests.history import (
     TOKEN,
     Log,
