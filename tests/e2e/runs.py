@@ -130,7 +130,10 @@ class DemoRun(_Run):
         return [
             Rival(["-m", "cli", "demo", "--port", str(free_port())], {}, 2, "another demo is running"),
             Rival(
-                ["demo", "--port", str(self.desk.port)], elsewhere, 2, f"port {self.desk.port} on 127.0.0.1 is in use"
+                ["-m", "cli", "demo", "--port", str(self.desk.port)],
+                elsewhere,
+                2,
+                f"port {self.desk.port} on 127.0.0.1 is in use",
             ),
         ]
 
