@@ -30,9 +30,9 @@ WARM_UP_S: Final = 3.0
 AFTERWARDS_S: Final = 2.0
 
 
-def read_fills(kafka: KafkaSettings, stop: Connection) -> None:
+def read_events(kafka: KafkaSettings, topic: str, stop: Connection) -> None:
     """The reader: sends `[(event's timestamp, monotonic ns)]` when it is told to stop."""
-    reader = Reader(kafka, [ORDERS_FILLED.of("paper").name], "latency", {})
+    reader = Reader(kafka, [topic], "latency", {})
     seen: list[tuple[bytes, int]] = []
     stop.send(None)  # it reads
     while not stop.poll():
@@ -70,7 +70,9 @@ def measure(name: str, seconds: float, per_s: int) -> list[Figure]:
     records = list(tick_records(ticks, clocks=False))
     mine, theirs = multiprocessing.get_context("spawn").Pipe()
     with live_pipeline() as (kafka, _):
-        reader = multiprocessing.get_context("spawn").Process(target=read_fills, args=(kafka, theirs), daemon=True)
+        reader = multiprocessing.get_context("spawn").Process(
+            target=read_events, args=(kafka, ORDERS_FILLED.of("paper").name, theirs), daemon=True
+        )
         reader.start()
         mine.recv()
         before = load()
