@@ -139,8 +139,8 @@ def test_while_a_zerodha_worker_without_rights_is_started_again_and_again_paper_
     with pytest.raises(DependencyError, match=f"{ZERODHA} is (re)?start"):
         desk.start(patience_s=8)
 
+    until(lambda: desk.flow(PAPER).state == "live", 300, "paper's start")
     paper = desk.flow(PAPER)
-    assert paper.state == "live"
     assert desk.trade(FIRST) > 0
     until(lambda: desk.flow(ZERODHA).restarts >= 2, 300, "the second restart")
     assert desk.flow(ZERODHA).exit_code == 3
