@@ -318,7 +318,7 @@ def _is_secret(field: FieldInfo) -> bool:
 
 # What a supervisor tells one process about itself, not what a user sets: read where it is used.
 ENV_FILE: Final = "PANDA_ENV_FILE"  # another file than .env
-OF_THE_SUPERVISOR: Final = frozenset({"PANDA_READY_FILE", ENV_FILE})
+OF_THE_SUPERVISOR: Final = frozenset({"PANDA_READY_FILE", "PANDA_FAULT", ENV_FILE})
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:

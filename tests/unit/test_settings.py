@@ -94,6 +94,7 @@ def test_a_misspelt_setting_in_the_env_file_is_refused_too(tmp_path):
 
 def test_what_the_supervisor_tells_a_process_is_no_unknown_setting(desk):
     desk.setenv("PANDA_READY_FILE", "/run/ready")
+    desk.setenv("PANDA_FAULT", "written:2")
     assert load() == Settings()
 
 
