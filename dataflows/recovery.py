@@ -186,7 +186,7 @@ class Fold:
         """Goes on as the next session did, which is this state with the instruments of its day. Raises: `Diverged`."""
         snapshot = unpacked(opening)
         there = restored(snapshot.state, self.broker, self.key, self.seat)
-        here = self.made.with_instruments(there.desk.made_of.instruments)
+        here = self.made.with_instruments(there.desk.made_of.instruments).begin(there.gate.watch.limit)
         if here.state() != there.state():
             raise Diverged(
                 f"the state that shard {self.key} opened with at {at} is not the one before", remedy=SAME_CODE
@@ -314,7 +314,7 @@ def recover(
         made, inputs = fold.made.with_instruments(today.instruments), fold.inputs
         positions = {at: end for at, end in read_until.items() if at[0] == CONFIG_INSTRUMENTS.name}
     inputs = _inputs(journal, made, inputs, positions)
-    opened(settings, log, made, inputs)
+    opened(settings, log, made.begin(settings.dead_letters.limits), inputs)
     return Recovered(made, inputs, log)
 
 

@@ -5,7 +5,7 @@ and hands it on; what a step refuses travels with the batch to the one place tha
 the state of gate and desk, which becomes a snapshot after everything decided before it.
 """
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final
 
 import msgspec
@@ -14,7 +14,7 @@ import numpy as np
 from connectors.errors import FatalError
 from connectors.kafka.decisions import Cut, Published
 from connectors.kafka.feed import Received
-from connectors.kafka.records import Outgoing, Record, Writable, dead_letter
+from connectors.kafka.records import Outgoing, Record, Writable, dead_letter, place, replay_of
 from connectors.logging import logger
 from dataflows.desk import (
     ALONE,
@@ -28,15 +28,18 @@ from dataflows.desk import restored as desk_of
 from functions.assignment import Seat
 from functions.events import ID_LENGTH, Command, InstrumentConfig, Payload, decode
 from functions.kernel import records as as_records
+from functions.poison import ALREADY_REPLAYED, NO_LIMIT, TRIPPED, Limit, Notice, Watch
 from functions.publication import Publication
-from functions.quality import judge, no_ticks_seen, reasons
+from functions.quality import PASSED_BY, judge, no_ticks_seen, passed_by, reasons
 from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
 from functions.signals import NO_SIGNALS
 from functions.ticks import NO_DEPTH, Rows, copied, depth
-from functions.topics import COMMANDS
+from functions.topics import COMMANDS, MARKET_CLOCK, MARKET_TICKS
 
 MAX_MESSAGE: Final = 1_000  # characters of an alert
 OTHER_STATE: Final = "start the version that wrote it, or with an empty log"
+FEED: Final = MARKET_TICKS.name  # its ticks and clocks come in one order, and are counted together
+_OF_THE_FEED: Final = (MARKET_TICKS.name, MARKET_CLOCK.name)
 OTHER_INSTRUMENTS: Final = "configure again what is held or worked, close it, then take it away"
 
 
@@ -48,6 +51,7 @@ class Work:
     ticks: Rows  # accepted, in order
     records: list[Record]  # that they came from
     dead: list[Outgoing] = field(default_factory=list)
+    notices: list[Notice] = field(default_factory=list)  # that there are many of these
     ended: list[Publication] = field(default_factory=list)  # orders that a change of configuration cancelled
     alerts: list[Publication] = field(default_factory=list)
     signals: Rows = field(default_factory=lambda: NO_SIGNALS)
@@ -56,44 +60,105 @@ class Work:
 
 
 class Gate:
-    """Drops what no decision may rest on; every dropped record is dead-lettered whole with its reason."""
+    """Drops what no decision may rest on; every dropped record is dead-lettered whole with its reason, and counted.
+
+    A record that was put back passes where it cannot have been decided before: a tick that is later than all of its
+    instrument, another record that has not been put back so often already.
+    """
 
     name = "gate"
 
     def __init__(self, instruments: int) -> None:
         self.seen = no_ticks_seen(instruments)
+        self.watch = Watch()
         self.dropped: dict[str, int] = {}
+        self._untold: dict[str, int] = {}  # dropped since the last marker, by topic and reason
 
     def __call__(self, received: Received) -> Work:
         work = Work(received, received.ticks, received.records)
-        for broken in received.broken:
-            work.dead.append(self._dead(broken.record, "gate", broken.error, broken.message))
+        if received.broken or received.events:
+            self._beside(work)
         if len(received.ticks):
             ticks = received.ticks if received.ticks.flags.writeable else copied(received.ticks)
             work.ticks = ticks
-            if judge(as_records(ticks), as_records(self.seen)):
+            if self._judge(ticks, received):
                 self._drop(work, ticks)
+            else:
+                self.watch.passed(FEED, len(ticks), int(ticks["time"][-1]))
         if received.marker is not None:
             work.seen = self.to_bytes()
+            self._tell()
         return work
 
+    def _judge(self, ticks: Rows, received: Received) -> int:
+        """Writes the quality of every row; returns how many failed."""
+        if not received.replayed:
+            return judge(as_records(ticks), as_records(self.seen))
+        failed = 0
+        for n, record in enumerate(received.records):
+            row = ticks[n : n + 1]
+            if replay_of(record) is not None and passed_by(row, self.seen):
+                row["quality"] = PASSED_BY
+                failed += 1
+            else:
+                failed += judge(as_records(row), as_records(self.seen))
+        return failed
+
     def _drop(self, work: Work, ticks: Rows) -> None:
-        quality = ticks["quality"].tolist()
-        for bits, record in zip(quality, work.records, strict=True):
+        quality, times = ticks["quality"].tolist(), ticks["time"].tolist()
+        self.watch.passed(FEED, len(quality))
+        time = None
+        for n, (bits, record) in enumerate(zip(quality, work.records, strict=True)):
             if bits:
                 names = reasons(bits)
-                work.dead.append(self._dead(record, "gate", names[0], ", ".join(names)))
+                self._dead(work, record, names[0], ", ".join(names), time, back=len(quality) - 1 - n)
+            else:
+                time = times[n]
+        self.watch.passed(FEED, 0, time)
         work.ticks = ticks[ticks["quality"] == 0]
         work.records = [record for bits, record in zip(quality, work.records, strict=True) if not bits]
 
-    def _dead(self, record: Record, step: str, error: str, message: str) -> Outgoing:
+    def _beside(self, work: Work) -> None:
+        """What has no place among the ticks: records that nobody can read, commands and configuration."""
+        received = work.received
+        for broken in received.broken:
+            self.watch.passed(_counted_as(broken.record), 1)
+            self._dead(work, broken.record, broken.error, broken.message)
+        kept = [(record, event) for record, event in received.events if not self._again(work, record)]
+        if len(kept) < len(received.events):
+            work.received = replace(received, events=kept)
+
+    def _again(self, work: Work, record: Record) -> bool:
+        self.watch.passed(record.topic, 1)
+        replay = replay_of(record)
+        if replay is None or not self.watch.is_replayed_again(*replay):
+            return False
+        original, attempts = replay
+        message = f"{original} has been put back after attempt {attempts} before"
+        self._dead(work, record, ALREADY_REPLAYED, message, attempts=attempts)  # which was none: the number stays
+        return True
+
+    def _dead(
+        self, work: Work, record: Record, error: str, message: str, time: int | None = None, *, back: int = 0,
+        attempts: int | None = None,
+    ) -> None:  # fmt: skip
         self.dropped[error] = self.dropped.get(error, 0) + 1
-        return dead_letter(record, step, error, message)
+        what = f"{record.topic} {error}"
+        self._untold[what] = self._untold.get(what, 0) + 1
+        work.dead.append(dead_letter(record, "gate", error, message, attempts))
+        name = place(record.topic, record.partition, record.offset)
+        work.notices += self.watch.letter(_counted_as(record), name, error, time, back=back)
+
+    def _tell(self) -> None:
+        if self._untold:
+            logger().warning("pipeline.dead_lettered", causes=self._untold)
+            self._untold = {}
 
     def with_instruments(self, index_of: dict[int, int], tokens: list[int]) -> "Gate":
         """The gate of other instruments, which has seen what this one has."""
         gate = Gate(len(tokens))
         gate.dropped = self.dropped
+        gate.watch = self.watch
         for n, token in enumerate(tokens):
             if token in index_of:
                 gate.seen[n] = self.seen[index_of[token]]
@@ -102,14 +167,24 @@ class Gate:
         return gate
 
     def to_bytes(self) -> bytes:
-        """The last seen ticks as one blob."""
-        return self.seen.tobytes()
+        """The last seen ticks, then what has been counted, as one blob."""
+        return self.seen.tobytes() + self.watch.to_bytes()
 
     def load(self, blob: bytes) -> None:
-        """Takes over the last seen ticks. Raises: `StateMismatch` where there are more or fewer instruments."""
-        if len(blob) != self.seen.nbytes:
-            raise StateMismatch(f"gate: {len(blob)} bytes in the snapshot, {self.seen.nbytes} here")
-        self.seen[...] = np.frombuffer(blob, self.seen.dtype)
+        """Takes over what another gate has seen. Raises: `StateMismatch` where there are more or fewer instruments."""
+        size = self.seen.nbytes
+        watch = Watch(NO_LIMIT)  # of a blob that was written before there were limits
+        try:
+            if len(blob) != size:
+                watch.load(blob[size:])
+        except msgspec.MsgspecError as error:
+            raise StateMismatch(f"gate: {len(blob)} bytes in the snapshot, {size} here") from error
+        self.watch = watch
+        self.seen[...] = np.frombuffer(blob[:size], self.seen.dtype)
+
+
+def _counted_as(record: Record) -> str:
+    return FEED if record.topic in _OF_THE_FEED else record.topic
 
 
 class Signals:
@@ -224,10 +299,12 @@ class Publish:
         decided = self.desk.publisher.publish(
             work.ticks, work.signals, work.decisions, lambda row: _id_of(records[row])
         )
-        events: list[Writable] = [*work.ended, *decided, *work.alerts, *work.dead]
+        alerts = [self.desk.publisher.alert(*notice, self.key) for notice in work.notices]
+        events: list[Writable] = [*work.ended, *decided, *work.alerts, *alerts, *work.dead]
         marker = work.received.marker
         cut = None if marker is None else Cut({Gate.name: work.seen, **self.desk.state()}, marker)
-        return self.key, Published(events, work.received.batch, cut)
+        poisoned = next((notice.message for notice in work.notices if notice.code == TRIPPED), "")
+        return self.key, Published(events, work.received.batch, cut, poisoned)
 
 
 def _id_of(record: Record) -> str:
@@ -263,6 +340,11 @@ class Parts:
     def decide(self, received: Received) -> Published:
         """All steps by hand, as the flow does them."""
         return self.publish(self.account(self.signals(self.gate(received))))[1]
+
+    def begin(self, limit: Limit) -> "Parts":
+        """A session starts from here, under this limit for dead letters."""
+        self.gate.watch.begin(limit)
+        return self
 
     def with_instruments(self, instruments: list[InstrumentConfig]) -> "Parts":
         """The same state with other instruments. Raises: `FatalError` where one that is held or worked is missing."""

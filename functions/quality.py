@@ -11,12 +11,13 @@ import numpy as np
 from functions.kernel import borrow, entry, kernel
 from functions.ticks import CLOCK, TICK, Rows
 
-UNKNOWN_INSTRUMENT, BAD_PRICE, TIME_BACKWARDS, DUPLICATE = (np.uint32(1 << n) for n in range(4))
+UNKNOWN_INSTRUMENT, BAD_PRICE, TIME_BACKWARDS, DUPLICATE, PASSED_BY = (np.uint32(1 << n) for n in range(5))
 REASONS: Final = {
     UNKNOWN_INSTRUMENT: "unknown_instrument",
     BAD_PRICE: "bad_price",  # not finite, not positive, or beyond MAX_PRICE
     TIME_BACKWARDS: "time_backwards",  # earlier than the last accepted tick of this instrument
     DUPLICATE: "duplicate",  # equal to the last accepted tick in everything that a decision reads
+    PASSED_BY: "passed_by",  # put back, and no later than the last accepted tick of this instrument: maybe decided before
 }
 UNDECODABLE: Final = "undecodable"
 MAX_PRICE: Final = 1e7  # rupees; a negative 32-bit paise price read as unsigned is beyond 4.2e7
@@ -93,6 +94,18 @@ def judge(ticks, seen):
         if bits != 0:
             failed += 1
     return failed
+
+
+def passed_by(tick: Rows, seen: Rows) -> bool:
+    """Whether a tick that was put back could have been decided before: what it is compared with is as late or later.
+
+    `tick` is one row. A tick that never got past the gate is among them where its instrument has traded on.
+    """
+    instrument = int(tick["instrument"][0])
+    if instrument < 0 and instrument != int(CLOCK):
+        return False
+    last = seen["time"][instrument if instrument >= 0 else -1]
+    return bool(tick["time"][0] <= last)
 
 
 def reasons(bits: int) -> list[str]:

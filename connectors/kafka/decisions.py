@@ -6,15 +6,28 @@ and the reason, nothing is dropped.
 """
 
 from dataclasses import dataclass
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
+from connectors.errors import FatalError
 from connectors.kafka.feed import Marker
 from connectors.kafka.journal import DecisionLog
 from connectors.kafka.records import Writable
 from connectors.kafka.source import Positions
 from functions.journal import Batch, Snapshot
+
+CURE: Final = (
+    "`panda dlq list` and `panda dlq show` tell which records; cure the cause or raise PANDA_DEAD_LETTERS__LIMIT, start the "
+    "flow again, which is the consent to read on, then `panda dlq replay`"
+)
+
+
+class Poisoned(FatalError):
+    """Too many of a topic's last records are of no use: the flow stops before it has made dead letters of the topic."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, remedy=CURE)
 
 
 class Cut(NamedTuple):
@@ -31,6 +44,7 @@ class Published:
     events: list[Writable]
     batch: Batch | None = None
     cut: Cut | None = None
+    poisoned: str = ""  # why nothing may be read behind it
 
 
 def snapshot_of(cut: Cut, topics: tuple[str, ...], log: DecisionLog, journal: int, tails: Positions) -> Snapshot:
@@ -63,6 +77,8 @@ class _DecisionPartition(StatefulSinkPartition[Published, None]):
             self._events += published.events
             if published.cut is not None:
                 self._cut(published.cut)
+            if published.poisoned:
+                self._stop(published.poisoned)
         if self._events:
             last = values[-1].batch
             self._write(hurries=last is not None and last.count >= self._full)
@@ -76,6 +92,12 @@ class _DecisionPartition(StatefulSinkPartition[Published, None]):
         """An entry goes before it in any case: that is how a worker notices that it has been replaced."""
         self._write()
         self._log.save(lambda journal, tails: snapshot_of(cut, self._topics, self._log, journal, tails))
+
+    def _stop(self, why: str) -> None:
+        """What led here is on the log, with its alert, before the flow ends; what was read behind it is read again."""
+        self._write()
+        self._log.flush()
+        raise Poisoned(why)
 
     def snapshot(self) -> None:
         self._log.flush()

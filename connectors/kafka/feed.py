@@ -44,7 +44,7 @@ _CLOCK: Final = MARKET_CLOCK.name
 _MARKET: Final = (_TICKS, _CLOCK)
 
 # fields of a record by their place: a column of a batch without a step of the interpreter
-_TOPIC, _PLACE, _AT = itemgetter(0), itemgetter(0, 1), itemgetter(0, 1, 2)
+_TOPIC, _PLACE, _AT, _HEADERS = itemgetter(0), itemgetter(0, 1), itemgetter(0, 1, 2), itemgetter(5)
 
 
 @dataclass(slots=True)
@@ -77,6 +77,7 @@ class Received:
     events: list[tuple[Record, EventEnvelope[Any] | None]] = field(default_factory=list)  # None: deleted configuration
     marker: Marker | None = None
     batch: Batch | None = None  # what the journal keeps of it
+    replayed: bool = False  # some of `records` may have been put back: their numbers have passed
 
 
 class Decoded(NamedTuple):
@@ -218,6 +219,8 @@ class Inputs:
             released = self.order.release()
             received.ticks = np.concatenate([received.ticks, released.rows])
             received.records = received.records + released.records
+        if received.records is not market:  # what goes on in the order of its numbers has not been here before
+            received.replayed = any(map(_HEADERS, received.records))
         if records or given_up:
             received.batch = Batch(runs, len(records), given_up)
         return received

@@ -27,7 +27,7 @@ _KEPT: Final = ("PYTHONPATH", "NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT", "OPENBLAS_
 # the watch over the connectors, which looks at their replication slot.
 _ALL: Final = ("ACTIVE_BROKERS", "PANDA_DATA_DIR", "PANDA_KAFKA__", "PANDA_LOG__")
 _MORE: Final = {
-    "pipeline": ("PANDA_DATABASE__",),
+    "pipeline": ("PANDA_DATABASE__", "PANDA_DEAD_LETTERS__"),
     "cache": ("PANDA_REDIS__",),
     "config": ("PANDA_DATABASE__",),
     "connectors": ("PANDA_DATABASE__", "PANDA_CONNECT__"),

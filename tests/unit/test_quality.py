@@ -115,6 +115,6 @@ def test_no_ticks_are_no_failures():
 
 
 def test_every_bit_has_a_name_of_its_own():
-    assert list(REASONS) == [1, 2, 4, 8]
+    assert list(REASONS) == [1, 2, 4, 8, 16]
     assert reasons(15) == ["unknown_instrument", "bad_price", "time_backwards", "duplicate"]
     assert reasons(0) == []
