@@ -28,6 +28,7 @@ from pydantic.fields import FieldInfo
 from pydantic_settings import BaseSettings, DotEnvSettingsSource, NoDecode, SettingsConfigDict
 
 from connectors.errors import ConfigError
+from functions.poison import Limit
 
 PREFIX: Final = "PANDA_"
 DELIMITER: Final = "__"
@@ -186,6 +187,35 @@ class DeploySettings(_Part):
     shards: int = Field(1, ge=1, le=256, description="Pipelines a broker, each with its share of the accounts")
 
 
+class DeadLetterSettings(_Part):
+    """How many unusable records are too many; what counts is in docs/runbook.md."""
+
+    limit: int = Field(
+        500,
+        ge=0,
+        le=10_000,
+        description="More poison records than this among the last PANDA_DEAD_LETTERS__AMONG of a topic stop the pipeline with "
+        "exit code 4, before it makes dead letters of all of it; 0 never stops it",
+    )
+    among: int = Field(1_000, ge=1, le=1_000_000, description="The last records of a topic that are looked at for it")
+    alert_per_minute: int = Field(
+        100,
+        ge=0,
+        le=1_000_000,
+        description="More dead letters than this within a minute of event time are a system alert; 0 is none",
+    )
+
+    @property
+    def limits(self) -> Limit:
+        return Limit(self.limit, self.among, self.alert_per_minute)
+
+    @model_validator(mode="after")
+    def _limit_can_be_exceeded(self) -> "DeadLetterSettings":
+        if self.limit >= self.among:
+            raise ValueError(f"limit is less than among, was {self.limit} of {self.among}; 0 never stops the pipeline")
+        return self
+
+
 class LakeSettings(_Part):
     """The Parquet archive: a directory, or a place in a bucket behind S3's protocol."""
 
@@ -270,6 +300,7 @@ class Settings(BaseSettings):
     database: DatabaseSettings = Field(default_factory=_store_in)  # given the fields above
     connect: ConnectSettings = ConnectSettings()
     deploy: DeploySettings = DeploySettings()
+    dead_letters: DeadLetterSettings = DeadLetterSettings()
     lake: LakeSettings = Field(default_factory=_lake_in)
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()
