@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from cli.dlq import dlq
 from cli.services import services
 
 app = typer.Typer(
@@ -20,6 +21,7 @@ app.add_typer(database, name="db")
 app.add_typer(deploy, name="deploy")
 app.add_typer(strategies, name="strategies")
 app.add_typer(services, name="services")
+app.add_typer(dlq, name="dlq")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON, last on standard output.")]
 AllowDataLoss = Annotated[
@@ -68,12 +70,16 @@ def rebuild(
     verify: Annotated[
         bool, typer.Option("--verify", help="Compare with the newest snapshot, of a running worker too; write nothing.")
     ] = False,
+    recorded: Annotated[
+        bool,
+        typer.Option("--recorded", help="From the recorded fills: for when rules have changed and deciding again differs."),
+    ] = False,
     json: Json = False,
 ) -> None:
     """Make the state of a pipeline anew from its journal, or prove that it is what its journal says."""
     from cli.flows import rebuild as rebuilt
 
-    rebuilt(broker, shard, verify=verify, as_json=json)
+    rebuilt(broker, shard, verify=verify, recorded=recorded, as_json=json)
 
 
 @app.command()
