@@ -27,18 +27,25 @@ _SILENT: Final = frozenset(
 )
 
 
+def _noting(refusals: list[str]) -> Callable[[KafkaError], None]:
+    """Notes refused passwords. It knows no administrator: one in a circle of references would be ended by the garbage
+    collector, at times in librdkafka's own thread, and that aborts the process."""
+
+    def note(error: KafkaError) -> None:
+        if error.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
+            refusals.append(error.str())
+
+    return note
+
+
 class Administrator:
     """An administrative client of one broker, as the user of these settings."""
 
     def __init__(self, kafka: KafkaSettings, *, timeout_s: float | None = None) -> None:
         self.kafka = kafka
         self.timeout_s = START_S if timeout_s is None else timeout_s
-        self._refused = ""
-        self.client = AdminClient(client_config(kafka) | {"error_cb": self._on_error})
-
-    def _on_error(self, error: KafkaError) -> None:
-        if error.code() in (KafkaError._AUTHENTICATION, KafkaError.SASL_AUTHENTICATION_FAILED):
-            self._refused = error.str()
+        self._refusals: list[str] = []
+        self.client = AdminClient(client_config(kafka) | {"error_cb": _noting(self._refusals)})
 
     def partitions(self) -> dict[str, int]:
         """How many partitions each topic has that this user may see.
@@ -53,7 +60,7 @@ class Administrator:
             except KafkaException as error:
                 reason = error.args[0].str()
             self.client.poll(0)
-            if self._refused:
+            if self._refusals:
                 raise ConfigError(
                     f"Kafka at {self.kafka.bootstrap} refuses user {self.kafka.username!r} or its password",
                     remedy="correct PANDA_KAFKA__USERNAME and PANDA_KAFKA__PASSWORD; a flow's user is made, and its "
