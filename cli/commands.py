@@ -72,7 +72,9 @@ def rebuild(
     ] = False,
     recorded: Annotated[
         bool,
-        typer.Option("--recorded", help="From the recorded fills: for when rules have changed and deciding again differs."),
+        typer.Option(
+            "--recorded", help="From the recorded fills: for when rules have changed and deciding again differs."
+        ),
     ] = False,
     json: Json = False,
 ) -> None:

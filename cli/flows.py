@@ -93,21 +93,28 @@ def run_flow(flow: str, broker: str, shard: str = "1/1", *, rebuild: bool = Fals
         _FLOWS[flow](settings, broker, seat)
 
 
-def rebuild(broker: str, shard: str, *, verify: bool, as_json: bool) -> None:
+def rebuild(broker: str, shard: str, *, verify: bool, recorded: bool, as_json: bool) -> None:
     """Raises: `FatalError` where a state differs from what its journal says, or has none; `Diverged`."""
+    if verify and recorded:
+        raise ConfigError("--verify and --recorded exclude each other", remedy="leave one out")
     from cli.commands import as_line
     from dataflows import rebuilding
 
     seat = _seat(shard)
     settings = _settings(broker)
     logging.configure(settings.log, "rebuild")
-    told = rebuilding.verified(settings, broker, seat) if verify else rebuilding.made_anew(settings, broker, seat)
+    way = rebuilding.verified if verify else rebuilding.from_fills if recorded else rebuilding.made_anew
+    told = way(settings, broker, seat)
     if as_json:
         as_line(msgspec.structs.asdict(told))
     else:
+        meaning = (
+            "the newest snapshot is what they lead to, to the byte" if verify
+            else "books and money are those of the recorded fills now" if recorded
+            else "that is the state now"
+        )  # fmt: skip
         print(
-            f"shard {told.shard}: {told.entries} entries of the journal, {told.records} records in {told.seconds} s; "
-            + ("the newest snapshot is what they lead to, to the byte" if verify else "that is the state now")
+            f"shard {told.shard}: {told.entries} entries of the journal, {told.records} records in {told.seconds} s; {meaning}"
         )
 
 

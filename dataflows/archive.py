@@ -12,14 +12,11 @@ import bytewax.operators as op
 from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import FixedPartitionedSink, Sink, StatefulSinkPartition
-from confluent_kafka import KafkaException
-from confluent_kafka.cimpl import Consumer
 
-from connectors.kafka.client import START_S, consumer_config, down, partitions
 from connectors.kafka.records import Record
-from connectors.kafka.source import KafkaSource
+from connectors.kafka.source import KafkaSource, first_offsets
 from connectors.lake.archive import Archive
-from connectors.settings import KafkaSettings, Settings
+from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
 from functions.topics import archived
@@ -70,20 +67,6 @@ def build(records: Source[tuple[str, list[Record]]], lake: Sink[tuple[str, list[
     flow = Dataflow("archive")
     op.output("lake", op.input("records", flow, records), lake)
     return flow
-
-
-def first_offsets(kafka: KafkaSettings, topics: list[str]) -> dict[tuple[str, int], int]:
-    """The first offset that the log still has of each partition. Raises: `DependencyError`."""
-    consumer = Consumer(consumer_config(kafka, "archive"))
-    try:
-        return {
-            (part.topic, part.partition): consumer.get_watermark_offsets(part, timeout=START_S)[0]
-            for part in partitions(consumer, kafka, topics)
-        }
-    except KafkaException as error:
-        raise down(kafka, START_S, error.args[0].str()) from error
-    finally:
-        consumer.close()
 
 
 def live(settings: Settings, *, stop: Callable[[], bool] = stopping) -> Dataflow:

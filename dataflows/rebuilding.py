@@ -1,26 +1,36 @@
-"""Rebuilding: a state made anew from the journal alone, to go on with or to compare a snapshot with."""
+"""Rebuilding: a state made anew from the journal alone, to go on with or to compare a snapshot with.
+
+Journal and inputs come from the log, and from the lake where retention has passed.
+"""
 
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 import msgspec
 
 from connectors import lease
 from connectors.errors import FatalError
 from connectors.kafka.decisions import listed
+from connectors.kafka.source import Positions, end_offsets, first_offsets
+from connectors.lake.records import LakeRecords
 from connectors.settings import Settings
-from dataflows.desk import ALONE
+from dataflows import evolving
+from dataflows.desk import ALONE, CONFIG_TOPICS
 from dataflows.recovery import (
     Fold,
     Journal,
     at_opening,
+    base_of,
     completed,
     decoded,
-    first_positions,
     input_topics,
     opened,
+    read_configuration,
     resumed,
     snapshots,
 )  # fmt: skip
+from dataflows.steps import parts
 from functions.assignment import Seat
 from functions.journal import Snapshot
 
@@ -34,12 +44,21 @@ class Proof(msgspec.Struct, frozen=True):
     seconds: float
 
 
-def rebuilt(settings: Settings, broker: str, seat: Seat = ALONE) -> tuple[Fold, Snapshot]:
+@contextmanager
+def _journal(settings: Settings, broker: str, seat: Seat) -> Iterator[Journal]:
+    """With the lake behind it."""
+    lake = LakeRecords(settings.lake)
+    try:
+        yield Journal.of(settings.kafka, broker, seat, lake)
+    finally:
+        lake.close()
+
+
+def rebuilt(journal: Journal, settings: Settings) -> tuple[Fold, Snapshot]:
     """The steps made anew from the journal, up to the newest snapshot, and that snapshot. Nothing is written.
 
     Raises: `FatalError` where there is no snapshot, or retention has eaten what is needed; `Diverged`.
     """
-    journal = Journal.of(settings.kafka, broker, seat)
     blob = snapshots(settings).get(journal.key)
     if blob is None:
         raise FatalError(
@@ -52,15 +71,23 @@ def rebuilt(settings: Settings, broker: str, seat: Seat = ALONE) -> tuple[Fold, 
 
 def _earliest(journal: Journal, end: int) -> Snapshot:
     """The first opening of a journal whose inputs are all still on the log."""
-    there = first_positions(journal, input_topics(journal.broker))
+    there = first_offsets(journal.kafka, input_topics(journal.broker))
     for at, opening in journal.openings(end):
         base = at_opening(at, opening)
-        if all(offset >= there.get((topic, number), 0) for topic, number, offset in base.positions):
+        if all(_is_there(journal, there, *place) for place in base.positions):
             return base
     raise FatalError(
-        f"the journal of shard {journal.key}, or inputs behind it, are no longer on the log",
+        f"the journal of shard {journal.key}, or inputs behind it, are neither on the log nor in the lake",
         remedy="keep journal and inputs longer (functions/topics.py); start from the newest snapshot",
     )
+
+
+def _is_there(journal: Journal, there: Positions, topic: str, partition: int, offset: int) -> bool:
+    """Whether what follows this offset is on the log or in the lake."""
+    if offset >= there.get((topic, partition), 0):
+        return True
+    archived = None if journal.archive is None else journal.archive.first(topic, partition)
+    return archived is not None and archived <= offset
 
 
 def differences(fold: Fold, snapshot: Snapshot) -> list[str]:
@@ -79,7 +106,8 @@ def differences(fold: Fold, snapshot: Snapshot) -> list[str]:
 def verified(settings: Settings, broker: str, seat: Seat = ALONE) -> Proof:
     """Compares the newest snapshot, also of a running worker, with its journal. Raises: `FatalError`, `Diverged`."""
     began = time.monotonic()
-    fold, snapshot = rebuilt(settings, broker, seat)
+    with _journal(settings, broker, seat) as journal:
+        fold, snapshot = rebuilt(journal, settings)
     found = differences(fold, snapshot)
     if found:
         raise FatalError(
@@ -95,10 +123,34 @@ def made_anew(settings: Settings, broker: str, seat: Seat = ALONE) -> Proof:
     Raises: `FatalError`, also where a worker holds the lease; `Diverged`.
     """
     began = time.monotonic()
-    with lease.hold(settings, seat.key(broker)):
-        journal = Journal.of(settings.kafka, broker, seat)
+    with lease.hold(settings, seat.key(broker)), _journal(settings, broker, seat) as journal:
         log = journal.log()
         start = log.start(input_topics(broker))
         fold = completed(journal, log, _earliest(journal, start), start)
         opened(settings, log, fold.made, fold.inputs)
         return Proof(fold.key, fold.entries, fold.records, round(time.monotonic() - began, 3))
+
+
+def from_fills(settings: Settings, broker: str, seat: Seat = ALONE) -> Proof:
+    """Makes books and money anew from the recorded fills, under the configuration of today; no worker may run.
+
+    Strategies begin anew, orders that still worked are told as failed. Raises: `FatalError` where there is no journal to say
+    how far has been read, where a fill is missing, or where a worker holds the lease.
+    """
+    began = time.monotonic()
+    with lease.hold(settings, seat.key(broker)), _journal(settings, broker, seat) as journal:
+        read_until = end_offsets(settings.kafka, list(CONFIG_TOPICS))
+        today = read_configuration(settings, broker, seat, wait_s=0)
+        log = journal.log()
+        start = log.start(input_topics(broker))
+        snapshot = base_of(settings, journal, start, rebuild=False)
+        if snapshot is None:
+            raise FatalError(
+                f"shard {journal.key} has never begun", remedy="there is nothing to rebuild: start its worker"
+            )
+        made = parts(today, broker, journal.key, seat)
+        inputs = evolving.read_on(journal, snapshot, made, start, read_until)
+        fills = evolving.evolve(made, settings.kafka)
+        log.announce(evolving.abandoned(made, settings.kafka))
+        opened(settings, log, made, inputs, anew=True)
+        return Proof(journal.key, 0, fills, round(time.monotonic() - began, 3))

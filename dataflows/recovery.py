@@ -10,7 +10,7 @@ checksum prove it. A difference stops the start (`Diverged`), nothing is written
 import os
 import time
 import zlib
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
 from typing import Final, get_args
@@ -21,9 +21,16 @@ from connectors.errors import ConfigError, FatalError
 from connectors.faults import reached
 from connectors.kafka.decisions import Cut, snapshot_of
 from connectors.kafka.feed import Inputs
-from connectors.kafka.journal import DecisionLog, RunReader, journal_ends, partitions_of_journal, read_lines
+from connectors.kafka.journal import (
+    Archived,
+    DecisionLog,
+    RunReader,
+    journal_ends,
+    partitions_of_journal,
+    read_lines,
+)
 from connectors.kafka.records import Record, Writable
-from connectors.kafka.source import Positions, end_offsets, fetch_all
+from connectors.kafka.source import Positions, end_offsets, fetch_all, first_offsets
 from connectors.logging import logger
 from connectors.settings import Broker, KafkaSettings, Settings
 from dataflows.desk import ALONE, CONFIG_TOPICS, Configuration, accounts_of, configuration
@@ -51,6 +58,7 @@ from functions.topics import (
     CONFIG_INSTRUMENTS,
     MARKET_CLOCK,
     MARKET_TICKS,
+    PIPELINE_JOURNAL,
     PIPELINE_SNAPSHOTS,
     decided,
 )  # fmt: skip
@@ -148,7 +156,10 @@ class Fold:
         self.entries = self.records = 0
         self.topics = snapshot.topics
         self.made = restored(snapshot.state, broker, key, seat)
-        self.inputs = self._inputs(snapshot, [record for run in snapshot.held for record in read(*run)])
+        self.inputs = self._inputs(snapshot, self._held(snapshot))
+
+    def _held(self, snapshot: Snapshot) -> list[Record]:
+        return [record for run in snapshot.held for record in self._read(*run)]
 
     def _inputs(self, snapshot: Snapshot, held: list[Record]) -> Inputs:
         inputs = Inputs(
@@ -186,6 +197,9 @@ class Fold:
         """Goes on as the next session did, which is this state with the instruments of its day. Raises: `Diverged`."""
         snapshot = unpacked(opening)
         there = restored(snapshot.state, self.broker, self.key, self.seat)
+        if opening.anew:
+            self.made, self.inputs = there, self._inputs(snapshot, self._held(snapshot))
+            return
         here = self.made.with_instruments(there.desk.made_of.instruments).begin(there.gate.watch.limit)
         if here.state() != there.state():
             raise Diverged(
@@ -216,11 +230,12 @@ class Journal:
     broker: str
     seat: Seat
     partition: int
+    archive: Archived | None = None  # of what the log no longer has
 
     @classmethod
-    def of(cls, kafka: KafkaSettings, broker: str, seat: Seat) -> "Journal":
+    def of(cls, kafka: KafkaSettings, broker: str, seat: Seat, archive: Archived | None = None) -> "Journal":
         number = journal_partition(BROKERS.index(broker), len(BROKERS), seat, partitions_of_journal(kafka))
-        return cls(kafka, broker, seat, number)
+        return cls(kafka, broker, seat, number, archive)
 
     @property
     def key(self) -> str:
@@ -239,15 +254,23 @@ class Journal:
                 f"shard {self.key} kept its journal in partition {snapshot.partition}, now it would be {self.partition}",
                 remedy="topics and shards are to be as they were: undo the change, stop all workers, then `panda shards`",
             )
-        return standing(read_lines(self.kafka, self.key, self.partition, snapshot.journal, end), snapshot.session)
+        return standing(self._lines(snapshot.journal, end), snapshot.session)
+
+    def _lines(self, first: int, end: int) -> Iterator[tuple[int, Line]]:
+        return read_lines(self.kafka, self.key, self.partition, first, end, self.archive)
 
     def openings(self, end: int) -> list[tuple[int, Opening]]:
-        """Every state that a session of this shard began with; a shard whose accounts have moved away has none."""
+        """Every state that a session began with, since one that did not follow from the lines before it.
+
+        A shard whose accounts have moved away has none.
+        """
         first, _ = journal_ends(self.kafka, self.partition)
-        lines = standing(read_lines(self.kafka, self.key, self.partition, first, end), -1)
-        openings = [(at, line) for at, line in lines if isinstance(line, Opening)]
-        moved = max((n for n, (_, opening) in enumerate(openings) if not opening.snapshot), default=-1)
-        return openings[moved + 1 :]
+        if self.archive is not None:
+            archived = self.archive.first(PIPELINE_JOURNAL.name, self.partition)
+            first = first if archived is None else min(first, archived)
+        openings = [(at, line) for at, line in standing(self._lines(first, end), -1) if isinstance(line, Opening)]
+        anew = max((n for n, (_, opening) in enumerate(openings) if opening.anew), default=0)
+        return [(at, opening) for at, opening in openings[anew:] if opening.snapshot]
 
 
 def resumed(journal: Journal, snapshot: Snapshot, end: int, each: Callable[[int, Entry, list[Writable]], None]) -> Fold:
@@ -257,7 +280,7 @@ def resumed(journal: Journal, snapshot: Snapshot, end: int, each: Callable[[int,
     """
     lines = journal.behind(snapshot, end)
     began = time.monotonic()
-    reader = _reader(journal, snapshot)
+    reader = run_reader(journal, snapshot)
     try:
         fold = Fold(snapshot, journal.broker, journal.key, journal.seat, reader.take)
         for at, line in lines:
@@ -274,12 +297,12 @@ def resumed(journal: Journal, snapshot: Snapshot, end: int, each: Callable[[int,
     return fold
 
 
-def _reader(journal: Journal, snapshot: Snapshot) -> RunReader:
+def run_reader(journal: Journal, snapshot: Snapshot) -> RunReader:
     """Reads from where the snapshot stands, what it holds back included. Raises: `FatalError` where topics have changed."""
     places = positions_of(snapshot.positions)
     for topic, partition, first, _ in snapshot.held:
         places[topic, partition] = min(places[topic, partition], first)
-    return RunReader(journal.kafka, input_topics(journal.broker), places)
+    return RunReader(journal.kafka, input_topics(journal.broker), places, journal.archive)
 
 
 # --- a start ----------------------------------------------------------------------------------------------------------
@@ -320,7 +343,7 @@ def recover(
 
 def went_on(settings: Settings, journal: Journal, log: DecisionLog, end: int, *, rebuild: bool = False) -> Fold | None:
     """The steps after all that this shard has decided, with what a crash cut off written; None: it has never begun."""
-    snapshot = _base(settings, journal, end, rebuild=rebuild)
+    snapshot = base_of(settings, journal, end, rebuild=rebuild)
     return None if snapshot is None else completed(journal, log, snapshot, end)
 
 
@@ -342,7 +365,7 @@ def completed(journal: Journal, log: DecisionLog, snapshot: Snapshot, end: int) 
     return fold
 
 
-def _base(settings: Settings, journal: Journal, end: int, *, rebuild: bool) -> Snapshot | None:
+def base_of(settings: Settings, journal: Journal, end: int, *, rebuild: bool) -> Snapshot | None:
     blob = None if rebuild else snapshots(settings).get(journal.key)
     if blob is not None:
         return decoded(blob)
@@ -388,7 +411,7 @@ def _inputs(journal: Journal, made: Parts, before: Inputs | None, moved: Positio
     """Inputs for these steps that have read what the ones before have, and of some topics further."""
     topics = input_topics(journal.broker)
     if before is None:
-        return Inputs(topics, made.index_of, positions=first_positions(journal, topics) | moved)
+        return Inputs(topics, made.index_of, positions=first_offsets(journal.kafka, topics) | moved)
     inputs = Inputs(
         topics, made.index_of, positions=before.positions | moved, session=before.order.session,
         following=before.order.following,
@@ -397,20 +420,14 @@ def _inputs(journal: Journal, made: Parts, before: Inputs | None, moved: Positio
     return inputs
 
 
-def first_positions(journal: Journal, topics: Sequence[str]) -> Positions:
-    """The first record of every partition."""
-    reader = RunReader(journal.kafka, list(topics), {})
-    try:
-        return dict(reader.positions)
-    finally:
-        reader.close()
+def opened(settings: Settings, log: DecisionLog, made: Parts, inputs: Inputs, *, anew: bool = False) -> None:
+    """Writes the state from which a session goes on, into its journal and as the newest snapshot.
 
-
-def opened(settings: Settings, log: DecisionLog, made: Parts, inputs: Inputs) -> None:
-    """Writes the state from which a session goes on, into its journal and as the newest snapshot."""
+    `anew`: it does not follow from the journal.
+    """
     cut = Cut(made.state(), inputs.marker())
     topics = [topic.name for topic in decided(made.desk.broker)]
     log.tails = end_offsets(settings.kafka, topics)
-    log.open(packed_opening(snapshot_of(cut, inputs.topics, log, log.following, log.tails)))
+    log.open(packed_opening(snapshot_of(cut, inputs.topics, log, log.following, log.tails)), anew=anew)
     log.save(lambda journal, tails: snapshot_of(cut, inputs.topics, log, journal, tails))
     log.flush()

@@ -122,6 +122,6 @@ def _write(settings: Settings, new: list[Parts], read: Inputs, moving: dict[str,
             read.topics, made.index_of, positions=read.positions, session=read.order.session, following=read.order.following
         )  # fmt: skip
         inputs.hold(read.order.waiting)
-        opened(settings, shard.log, made, inputs)
+        opened(settings, shard.log, made, inputs, anew=True)
     for shard in moving.values():
         shard.log.leave()

@@ -636,11 +636,17 @@ def cancel(shards, accounts, subscriptions, instruments, books, orders, told, al
 
 @entry
 def rebuild(shards, accounts, subscriptions, instruments, books, book_index, fills):
-    """Evolve only: books and money from recorded fills, no decision taken. Working orders are not restored."""
+    """Evolve only: books and money from recorded fills (who, side, quantity, price, charges), no decision taken.
+
+    Writes position, cost and realised P&L after each into its row. Working orders are not restored.
+    """
     shard = shards[0]
     for n in range(fills.shape[0]):
         fill = fills[n]
         fill.book = book_of(shard, subscriptions, books, book_index, fill.subscription, fill.instrument)
+        book = books[fill.book]
+        fill.realised, fill.cost = realised_by(book, fill.side, fill.quantity, fill.price)
+        fill.position = book.position + fill.side * fill.quantity
         instrument = instruments[fill.instrument]
         subscription = subscriptions[fill.subscription]
         account = accounts[subscription.account]

@@ -475,6 +475,15 @@ def timestamp(time_ns: int) -> str:
     return f"{_second[1]}.{rest // 1000:06d}Z"
 
 
+def nanoseconds(text: str) -> int:
+    """Of a `timestamp`, since the epoch.
+
+    >>> nanoseconds("2025-11-21T04:00:00.123456Z")
+    1763697600123456000
+    """
+    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
+
+
 def micro(rupees: str) -> int:
     """Money text to integer micro-rupees, exactly.
 

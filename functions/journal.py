@@ -52,11 +52,15 @@ class Start(msgspec.Struct, frozen=True, array_like=True, tag=0):
 
 
 class Opening(msgspec.Struct, frozen=True, array_like=True, tag=1):
-    """The state from which a session goes on: a snapshot, packed."""
+    """The state from which a session goes on: a snapshot, packed; nothing: the shard has moved away.
+
+    `anew`: it does not follow from the lines before, accounts were moved or a human rebuilt it.
+    """
 
     session: int
     snapshot: bytes
     version: int = JOURNAL_VERSION
+    anew: bool = False
 
 
 class Entry(msgspec.Struct, frozen=True, array_like=True, tag=2):

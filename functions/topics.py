@@ -91,7 +91,7 @@ CONFIG_INSTRUMENTS: Final = Topic(
     summary="The instruments, their tick and lot sizes",
 )  # fmt: skip
 PIPELINE_JOURNAL: Final = Topic(
-    "pipeline.journal", (), "shard", 16, 7 * _DAY, ("pipeline",), ("pipeline",),
+    "pipeline.journal", (), "shard", 16, 7 * _DAY, ("pipeline",), ("pipeline", "archive"),
     summary="The order in which a shard read its inputs, before what it decided on them; one partition per shard",
 )  # fmt: skip
 PIPELINE_SNAPSHOTS: Final = Topic(

@@ -10,7 +10,7 @@ An entry is waited for when its batch was all there was; while more is waiting t
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
-from typing import Any, Final
+from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient, OffsetSpec
@@ -22,7 +22,7 @@ from connectors.kafka import client
 from connectors.kafka.client import Reachability, client_config, consumer_config, producer_config
 from connectors.kafka.records import Outgoing, Record, Writable
 from connectors.kafka.sink import Writer
-from connectors.kafka.source import Positions, Reader, fetch_all
+from connectors.kafka.source import Positions, Reader, fetch_all, first_offsets
 from connectors.settings import KafkaSettings
 from functions.journal import (
     MARK,
@@ -82,14 +82,19 @@ class DecisionLog:
         reached("started")
         return at
 
-    def open(self, snapshot: bytes) -> int:
+    def open(self, snapshot: bytes, *, anew: bool = False) -> int:
         """Writes the state from which this session goes on; returns the offset behind it."""
-        self._due(self._append(Opening(self.session, snapshot)))
+        self._due(self._append(Opening(self.session, snapshot, anew=anew)))
         return self.following
+
+    def announce(self, events: Sequence[Writable]) -> None:
+        """Writes what a human has done, which follows from no line; its ids tell a second writing."""
+        self._writer.write(events)
+        self._writer.flush()
 
     def leave(self) -> None:
         """This shard is no more: a start finds no state of it, neither here nor among the snapshots."""
-        self.open(b"")
+        self.open(b"", anew=True)
         self._writer.write([Outgoing(PIPELINE_SNAPSHOTS.name, self.key.encode(), None)])
         self.flush()
 
@@ -272,15 +277,25 @@ def journal_ends(kafka: KafkaSettings, partition: int) -> tuple[int, int]:
         consumer.close()
 
 
-def read_lines(kafka: KafkaSettings, key: str, partition: int, first: int, end: int) -> Iterator[tuple[int, Line]]:
-    """Lines of one shard in `[first, end)` with their offsets.
+class Archived(Protocol):
+    """Where records are that the log no longer has; `connectors.lake.records.LakeRecords` is one."""
+
+    def first(self, topic: str, partition: int) -> int | None: ...
+
+    def take(self, topic: str, partition: int, first: int, last: int) -> list[Record]: ...
+
+
+def read_lines(
+    kafka: KafkaSettings, key: str, partition: int, first: int, end: int, archive: Archived | None = None
+) -> Iterator[tuple[int, Line]]:  # fmt: skip
+    """Lines of one shard in `[first, end)` with their offsets; what the log no longer has, from the archive.
 
     Raises: `FatalError` where retention has eaten `first`, or where a line is of no version that this code knows.
     """
     if first >= end:
         return
     wanted = key.encode()
-    for record in _records(kafka, partition, first, end):
+    for record in _records(kafka, partition, first, end, archive):
         if record.key != wanted:
             continue
         try:
@@ -292,7 +307,14 @@ def read_lines(kafka: KafkaSettings, key: str, partition: int, first: int, end: 
             ) from error
 
 
-def _records(kafka: KafkaSettings, partition: int, first: int, end: int) -> Iterator[Record]:
+def _records(
+    kafka: KafkaSettings, partition: int, first: int, end: int, archive: Archived | None
+) -> Iterator[Record]:  # fmt: skip
+    if archive is not None:
+        there, _ = journal_ends(kafka, partition)
+        if first < there:
+            yield from archive.take(_JOURNAL, partition, first, min(end, there) - 1)
+            first = there
     for record in fetch_all(kafka, [_JOURNAL], {(_JOURNAL, partition): first}, only={(_JOURNAL, partition)}):
         if record.offset < end:
             yield record
@@ -303,7 +325,14 @@ class RunReader:
 
     MOST: Final = 20_000  # records of one partition that wait for their turn
 
-    def __init__(self, kafka: KafkaSettings, topics: list[str], positions: Positions) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, topics: list[str], positions: Positions, archive: Archived | None = None
+    ) -> None:  # fmt: skip
+        self._archive = archive
+        self._there: Positions = {}  # where the log begins; what is before comes from the archive
+        if archive is not None:
+            self._there = first_offsets(kafka, topics)
+            positions = {at: max(offset, self._there.get(at, 0)) for at, offset in positions.items()}
         self._reader = Reader(kafka, topics, client.READER_GROUP, positions)
         self._kafka = kafka
         self._waiting: dict[tuple[str, int], deque[Record]] = {at: deque() for at in self._reader.positions}
@@ -316,6 +345,10 @@ class RunReader:
     def take(self, topic: str, partition: int, first: int, last: int) -> list[Record]:
         """The records of one run. Raises: `FatalError` where the log no longer has it or the broker stays silent."""
         at = (topic, partition)
+        there = self._there.get(at, 0)
+        if self._archive is not None and first < there:
+            earlier = self._archive.take(topic, partition, first, min(last, there - 1))
+            return earlier + (self.take(topic, partition, there, last) if last >= there else [])
         waiting = self._waiting[at]
         heard = time.monotonic()
         while self._reader.positions[at] <= last:

@@ -15,7 +15,9 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.cimpl import Consumer
 
+from connectors.dependencies import kind_of
 from connectors.errors import FatalError
+from connectors.heartbeat import beat
 from connectors.kafka.client import READER_GROUP, START_S, Reachability, consumer_config, down, partitions
 from connectors.kafka.records import Record
 from connectors.logging import logger
@@ -76,6 +78,7 @@ class Reader:
 
         Raises: `FatalError` where the log no longer holds the next record, or a partition cannot be read.
         """
+        beat()
         if self._reachability.lost:
             self._probe()
         first = self._consumer.poll(wait_s)
@@ -111,7 +114,7 @@ class Reader:
             part = TopicPartition(message.topic(), message.partition())
             (first, end), *_ = _bounds(self._consumer, self._kafka, [part])
             raise _lost(part.topic, part.partition, self.positions[part.topic, part.partition], first, end)
-        if error.retriable() or error.code() in (KafkaError._TRANSPORT, KafkaError._TIMED_OUT):
+        if kind_of(error) == "transient":
             return
         raise FatalError(
             f"{message.topic()} [{message.partition()}] cannot be read: {error.str()}",
@@ -148,6 +151,7 @@ class Reader:
         self._consumer.resume([TopicPartition(*at) for at in places])
 
     def close(self) -> None:
+        self._reachability.leave()
         self._consumer.close()
 
 
@@ -313,6 +317,17 @@ def fetch_all(
             yield from (record for record in records if record.offset < ends.get(record[:2], 0))
     finally:
         reader.close()
+
+
+def first_offsets(kafka: KafkaSettings, topics: list[str]) -> Positions:
+    """The first offset that the log still has of each partition. Raises: `DependencyError`."""
+    consumer = Consumer(consumer_config(kafka, READER_GROUP) | {"error_cb": lambda error: None})
+    try:
+        parts = partitions(consumer, kafka, topics)
+        bounds = _bounds(consumer, kafka, parts)
+        return {(part.topic, part.partition): first for part, (first, _) in zip(parts, bounds, strict=True)}
+    finally:
+        consumer.close()
 
 
 class Offsets:

@@ -16,7 +16,7 @@ from connectors.kafka.source import fetch_all
 from connectors.settings import Settings
 from dataflows import backtest, pipeline, rebuilding, recovery
 from functions.assignment import Seat
-from functions.events import Command, encode, envelope
+from functions.events import Command, decode, encode, envelope, micro
 from functions.journal import Copies, Opening, standing
 from functions.topics import COMMANDS, PIPELINE_SNAPSHOTS, outputs
 from tests.integration.test_pipeline import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS, write
@@ -145,7 +145,7 @@ def test_the_state_is_what_the_journal_says_to_the_byte_with_commands_in_between
     write(log, EVENTS[2 * THIRD :])
     run(log)
 
-    fold, snapshot = rebuilding.rebuilt(log, "paper")
+    fold, snapshot = rebuilding.rebuilt(recovery.Journal.of(log.kafka, "paper", Seat()), log)
 
     assert rebuilding.differences(fold, snapshot) == []
     assert snapshot.positions
@@ -227,6 +227,55 @@ def test_a_rule_that_has_changed_since_is_noticed_before_anything_is_written(log
     assert "start the version that decided it" in refused.value.remedy
     after = Counter(r.value for topic in outputs("paper") for r in fetch_all(log.kafka, [topic.name]))
     assert after == before
+
+
+def test_after_a_change_of_rules_books_and_money_come_from_the_recorded_fills(log, monkeypatch):
+    write(log, EVENTS[:THIRD])
+    crash_at(monkeypatch, "journalled", 2)
+    run_to_the_crash(log)
+    monkeypatch.setattr("dataflows.steps._id_of", lambda record: "0" * 36)
+    with pytest.raises(recovery.Diverged):
+        run(log)
+
+    proof = rebuilding.from_fills(log, "paper")
+
+    fills = [decode(r.value).data for r in once(log, "paper.orders.filled")]
+    assert proof.records == len(fills) > 0
+    held = {}
+    cash = micro(ACCOUNT.capital)
+    for fill in fills:
+        signed = fill.quantity if fill.side == "BUY" else -fill.quantity
+        held[fill.strategy, fill.instrument_token] = held.get((fill.strategy, fill.instrument_token), 0) + signed
+        cash -= signed * micro(fill.price) + micro(fill.charges)
+    fold, snapshot = rebuilding.rebuilt(recovery.Journal.of(log.kafka, "paper", Seat()), log)
+    assert rebuilding.differences(fold, snapshot) == []
+    shard = fold.made.desk.shard
+    assert int(shard.accounts["cash"][0]) == cash
+    books = {
+        (shard.subscription_names[b["subscription"]][1], shard.tokens[b["instrument"]]): int(b["position"])
+        for b in shard.books[: int(shard.shard["booked"][0])]
+    }
+    assert books == held
+    submitted = {decode(r.value).data.order_id for r in once(log, "paper.orders.submitted")}
+    ended = {decode(r.value).data.order_id for r in once(log, "paper.orders.failed")}
+    ended |= {fill.order_id for fill in fills if fill.remaining == 0}
+    assert submitted == ended
+    write(log, EVENTS[THIRD:])
+    run(log)
+    assert rebuilding.verified(log, "paper").records >= len(EVENTS) - THIRD
+    assert len(once(log, "paper.orders.filled")) > len(fills)
+
+
+def test_a_fill_that_is_missing_on_the_log_is_noticed(log):
+    write(log, EVENTS[:THIRD])
+    run(log)
+    [first, *_] = once(log, "paper.orders.filled")
+    event = decode(first.value)
+    odd = msgspec.structs.replace(event, id="f" * 36, data=msgspec.structs.replace(event.data, quantity=1))
+    write(log, [Outgoing(first.topic, first.key, encode(odd))])
+
+    with pytest.raises(FatalError, match="those before it lead to"):
+        rebuilding.from_fills(log, "paper")
 
 
 def test_a_worker_that_has_been_replaced_writes_nothing_more(log):

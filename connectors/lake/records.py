@@ -1,0 +1,111 @@
+"""Records of the lake as they lay on the log: for whoever reads further back than the log goes.
+
+An event's bytes are kept as they were. A tick is written again from its columns, which is what our feed wrote to the byte;
+a foreign writer's tick comes back with the same values.
+"""
+
+from collections import OrderedDict
+from typing import Any, Final
+
+import duckdb
+import msgspec
+
+from connectors.errors import FatalError
+from connectors.kafka.records import Record
+from connectors.lake.files import File, Files
+from connectors.lake.rows import TICK_COLUMNS
+from connectors.lake.stores import Lake, literal, store_at
+from functions.events import Depth, MarketTick, encode, envelope
+from functions.topics import MARKET_TICKS
+
+KEPT_FILES: Final = 16  # read last, of which the next records are likely to come
+_EVENT: Final = '"offset", key, coalesce(CAST(event AS BLOB), raw) AS value'
+_TICK: Final = ", ".join(f'"{name}"' for name in TICK_COLUMNS if name not in ("topic", "partition"))
+_depth = msgspec.json.Decoder(Depth).decode
+
+
+class LakeRecords:
+    """Looks records up by topic, partition and offset. Nothing is written, no lock is taken."""
+
+    def __init__(self, lake: Lake) -> None:
+        self._store = store_at(lake)
+        self._files = Files(self._store)
+        self._duck = duckdb.connect(config={"threads": 1, "memory_limit": "512MB"})
+        self._store.attach(self._duck)
+        self._named: dict[tuple[str, int], list[File]] = {}
+        self._read: OrderedDict[File, list[Record]] = OrderedDict()
+
+    def first(self, topic: str, partition: int) -> int | None:
+        """The first offset that it holds of a partition; None: it holds nothing of it."""
+        files = self._of(topic, partition)
+        return files[0].first if files else None
+
+    def take(self, topic: str, partition: int, first: int, last: int) -> list[Record]:
+        """The records of a range, both ends included, in order. Raises: `FatalError` where a part of it is not there."""
+        taken: list[Record] = []
+        at = first
+        for file in self._of(topic, partition):
+            if file.last < at or at > last:
+                continue
+            if file.first > at:
+                break
+            taken += [r for r in self._records(topic, file) if at <= r.offset <= last]
+            at = file.last + 1
+        if at <= last:
+            raise FatalError(
+                f"{topic} [{partition}] offsets {at} to {last} are neither on the log nor in the lake {self._store.url}",
+                remedy="what is lost cannot be decided again: start from the newest snapshot",
+            )
+        return taken
+
+    def close(self) -> None:
+        self._files.close()
+        self._duck.close()
+
+    def _of(self, topic: str, partition: int) -> list[File]:
+        if (topic, partition) not in self._named:
+            files = [file for file in self._files.of(topic) if file.partition == partition]
+            self._named[topic, partition] = sorted(files, key=lambda file: (file.first, -file.last))
+        return self._named[topic, partition]
+
+    def _records(self, topic: str, file: File) -> list[Record]:
+        if file not in self._read:
+            columns = _TICK if topic == MARKET_TICKS.name else _EVENT
+            path = literal(f"{self._store.url}/{file.path}")
+            rows = self._duck.execute(
+                f'SELECT {columns} FROM read_parquet({path}, hive_partitioning=false) ORDER BY "offset"'
+            ).fetchall()
+            made = _tick if topic == MARKET_TICKS.name else _event
+            self._read[file] = [made(topic, file.partition, row) for row in rows]
+            if len(self._read) > KEPT_FILES:
+                self._read.popitem(last=False)
+        return self._read[file]
+
+
+def _event(topic: str, partition: int, row: tuple[Any, ...]) -> Record:
+    offset, key, value = row
+    return Record(topic, partition, offset, _bytes(key), value)
+
+
+def _tick(topic: str, partition: int, row: tuple[Any, ...]) -> Record:
+    (offset, key, id, timestamp, source, broker, token, price, volume, interest, bid, ask, bid_quantity, ask_quantity,
+     session, sequence, depth, raw) = row  # fmt: skip
+    if id is None:
+        return Record(topic, partition, offset, _bytes(key), raw)
+    microseconds = _microseconds(timestamp)
+    tick = MarketTick(
+        token, price, microseconds, volume, interest, bid, ask, bid_quantity, ask_quantity, session, sequence,
+        None if depth is None else _depth(depth),
+    )  # fmt: skip
+    value = encode(envelope(tick, id=id, time_ns=microseconds * 1000, source=source, broker=broker))
+    return Record(topic, partition, offset, _bytes(key), value)
+
+
+def _microseconds(timestamp: Any) -> int:
+    """Of a time without a zone, which is UTC."""
+    since = timestamp - timestamp.__class__(1970, 1, 1)
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
+
+
+def _bytes(key: str | None) -> bytes | None:
+    return None if key is None else key.encode()
