@@ -16,7 +16,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import FixedPartitionedSink, Sink, StatefulSinkPartition
 
-from connectors.kafka.records import Outgoing, Record, dead_letter
+from connectors.kafka.records import Outgoing, Record, causes, dead_letter
 from connectors.kafka.sink import Writer
 from connectors.kafka.source import KafkaSource
 from connectors.logging import logger
@@ -66,7 +66,7 @@ class _DeskPartition(StatefulSinkPartition[Decoded, None]):
             if batch.dead:
                 self._letters.write(batch.dead)
                 self._letters.flush()
-                logger().warning("cache.dead_lettered", records=len(batch.dead), topic=batch.dead[0].topic)
+                logger().warning("cache.dead_lettered", causes=causes(batch.dead))
             if batch.taken:
                 self._desk.write(batch.taken)
         self._desk.beat()

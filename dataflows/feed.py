@@ -35,6 +35,7 @@ from dataflows.process import ready, stopping
 from functions.calendar import INDIA, covers, is_trading_day, next_trading_day, previous_trading_day
 from functions.events import InstrumentConfig, SystemAlert, decode, encode, envelope, event_id, timestamp
 from functions.numbering import BROKER, SOURCE, Numbering
+from functions.poison import GROWING, told
 from functions.simulator import CLEAN, FAULTS, Chunk, Market, day
 from functions.stretches import Stretch, replayed, with_clock
 from functions.topics import CONFIG_INSTRUMENTS, MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS
@@ -117,7 +118,10 @@ def _last_trading_day(today: dt.date) -> dt.date:
 class Events:
     """Makes the records of a run, and counts and tells what it made."""
 
-    def __init__(self, tokens: Sequence[int], session: int, *, now: Callable[[], float] = time.monotonic) -> None:
+    def __init__(
+        self, tokens: Sequence[int], session: int, *, alert_above: int = 100, now: Callable[[], float] = time.monotonic
+    ) -> None:  # fmt: skip
+        self._alert_above = alert_above  # so many unreadable rows; 0 = none
         self._numbering = Numbering(tokens, session)
         self._session = session
         self._now = now
@@ -168,7 +172,19 @@ class Events:
                 MARKET_TICKS.name, -1, row.row, row.file.encode(errors="replace"), row.text.encode(errors="replace")
             )
             out.append(dead_letter(record, "feed", "unreadable_row", f"{row.file} row {row.row}: {row.reason}"))
+        if 0 < self._alert_above < self.unreadable:
+            out.append(self._many_unreadable(notices))
         return out
+
+    def _many_unreadable(self, notices: Notices) -> Outgoing:
+        files = Counter(row.file for row in notices.unreadable)
+        text = f"{self.unreadable} dead letters of {MARKET_TICKS.name}: unreadable_row: {told(files)}"
+        at = self._session * 1_000_000  # its start, before any market time
+        event = envelope(
+            SystemAlert("warning", GROWING, text, SOURCE), id=event_id(at, f"feed:{self._session}", GROWING), time_ns=at,
+            source=SOURCE, broker=BROKER,
+        )  # fmt: skip
+        return Outgoing(SYSTEM_ALERTS.name, KEY.encode(), encode(event))
 
     def _finished(self, ended: Ended) -> Outgoing:
         faults = sum(self.faults.values())
@@ -245,7 +261,9 @@ def live(
     logger().info(
         "feed.started", session=number, source=feed.source, instruments=len(configs), speed=feed.speed, follow=group
     )
-    events = Events([config.instrument_token for config in configs], number)
+    events = Events(
+        [config.instrument_token for config in configs], number, alert_above=settings.dead_letters.alert_per_minute
+    )
     return build(market, events, KafkaSink(settings.kafka, linger_ms=feed_linger_ms(settings.kafka, hurries=hurries)))
 
 

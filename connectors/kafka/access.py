@@ -21,9 +21,10 @@ from connectors.errors import ConfigError
 from connectors.kafka.admin import Administrator
 from connectors.kafka.client import READER_GROUP
 from connectors.settings import Broker
+from functions.letters import replayable
 from functions.topics import Topic, all_topics, decided
 
-Operation = Literal["read", "write", "describe", "create", "describe_configs"]
+Operation = Literal["read", "write", "describe", "create", "describe_configs", "delete"]
 ALL_BROKERS: Final[tuple[str, ...]] = get_args(Broker)
 
 _RESOURCES: Final = {
@@ -51,6 +52,7 @@ class Principal:
     watches: tuple[str, ...] = ()  # beginnings of groups whose progress it asks for
     letters: bool = True  # writes dead letters of what it touches
     reads_back: bool = False  # looks, after a crash, which of its decisions are on the log
+    tends_letters: bool = False  # a human's: reads and deletes dead letters, puts their records back
     more: tuple[tuple[str, str, tuple[Operation, ...]], ...] = ()  # resource, beginning of its name, operations
 
 
@@ -70,6 +72,7 @@ _SHARED: Final = (
     Principal("connect", "connect", writes_as="config", more=_CONNECT),
     Principal("connectors", "connectors", letters=False),
     Principal("notify", "notify"),
+    Principal("operator", "operator", tends_letters=True),  # who runs `panda dlq` without being an administrator
 )
 
 
@@ -127,6 +130,15 @@ def grants_of(principal: Principal, brokers: tuple[str, ...]) -> set[Grant]:
     allowed |= {Grant(principal.name, "write", "topic", t.name) for t in topics if _writes(principal, t)}
     if principal.reads_back:
         allowed |= {Grant(principal.name, "read", "topic", t.name) for t in decided(principal.broker)}
+    if principal.tends_letters:
+        allowed |= {
+            Grant(principal.name, operation, "topic", t.name)
+            for t in topics
+            if t.of_dead_letters
+            for operation in ("read", "delete")
+        }
+        allowed |= {Grant(principal.name, "write", "topic", t.name) for t in replayable(topics)}
+        return allowed | {Grant(principal.name, "describe", "group", READER_GROUP)}
     if principal.ends_of:
         allowed |= {
             Grant(principal.name, "describe", "topic", t.name) for t in topics if principal.ends_of in t.readers

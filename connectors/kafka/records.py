@@ -3,6 +3,8 @@
 A value of `None` is a deletion (a tombstone); an empty value is not.
 """
 
+from collections import Counter
+from collections.abc import Iterable
 from typing import Final, NamedTuple
 
 Headers = list[tuple[str, bytes]]
@@ -84,3 +86,17 @@ def dead_letter(record: Record, step: str, error: str, message: str, attempts: i
         facts[ORIGINAL] = replay[0]
     headers = [(name, str(fact).encode(errors="backslashreplace")) for name, fact in facts.items()]
     return Outgoing(f"{record.topic}.dlq", record.key, record.value, headers)
+
+
+def causes(letters: Iterable[Outgoing]) -> dict[str, int]:
+    """How many dead letters of each topic have which cause, for logs.
+
+    >>> causes([dead_letter(Record("market.ticks", 3, 41, b"k", b"{"), "gate", "DecodeError", "truncated")])
+    {'market.ticks DecodeError': 1}
+    """
+    found = (f"{letter.topic.removesuffix('.dlq')} {_error(letter)}" for letter in letters)
+    return dict(Counter(found))
+
+
+def _error(letter: Outgoing) -> str:
+    return dict(letter.headers or ()).get("error", b"unknown").decode()

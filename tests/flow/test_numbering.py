@@ -101,6 +101,18 @@ def test_reports_go_to_quality_and_unreadable_rows_whole_to_the_dead_letters():
     assert dict(records[1].headers or [])["message"] == b"ticks.csv row 17: has no price that is a number"
 
 
+def test_more_unreadable_rows_than_the_limit_are_an_alert_with_their_files():
+    def alerts(count):
+        rows = [Unreadable("ticks.csv", n, "?", "has no price that is a number") for n in range(count)]
+        records = fed(recording(("2026-11-20 10:00:00", TOKEN, 1.0), unreadable=rows))
+        return [decode(r.value or b"").data for r in records if r.topic == SYSTEM_ALERTS.name]
+
+    assert [a.code for a in alerts(100)] == ["feed.finished"]
+    many, _ = alerts(101)
+    assert (many.severity, many.code) == ("warning", "dead_letters_growing")
+    assert many.message == "101 dead letters of market.ticks: unreadable_row: ticks.csv 101"
+
+
 def test_the_end_of_the_data_is_an_alert():
     last = fed(recording(("2026-11-20 10:00:00.5", TOKEN, 1.0)))[-1]
     alert = decode(last.value or b"").data

@@ -25,7 +25,7 @@ def without_letters(names):
 def test_the_users_of_a_deployment_with_both_brokers():
     assert {principal.name for principal in principals(BOTH)} == {
         "feed", "pipeline-paper", "pipeline-zerodha", "orders-zerodha", "cache", "archive", "config", "api", "connect",
-        "connectors", "notify",
+        "connectors", "notify", "operator",
     }  # fmt: skip
 
 
@@ -78,6 +78,16 @@ def test_connect_publishes_configuration_reads_reports_and_keeps_its_own_topics(
     assert may("connect", "read") - {"_connect."} == {
         f"{broker}.{name}" for broker in BOTH for name in ("orders.filled", "pnl.snapshots")
     }  # fmt: skip
+
+
+def test_an_operator_reads_and_deletes_dead_letters_and_puts_back_inputs_alone():
+    letters = {t.name for t in all_topics(BOTH) if t.of_dead_letters}
+
+    assert may("operator", "read") == may("operator", "delete") == letters
+    assert may("operator", "write") == {"market.ticks", "market.clock", "paper.commands", "zerodha.commands"}
+    assert {g.principal for g in grants(BOTH) if g.operation == "delete"} == {"operator"}
+    assert may("operator", "describe", "group") == {"panda-reader"}
+    assert may("operator", "read", "group") == set()
 
 
 def test_the_watch_over_the_connectors_writes_alerts_and_may_do_nothing_else():
