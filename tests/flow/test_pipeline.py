@@ -14,6 +14,7 @@ from dataflows import backtest, pipeline, steps
 from dataflows.desk import Configuration, configuration
 from dataflows.recovery import input_topics
 from functions.events import Command, Depth, MarketTick, PaperVenue, decode, encode, envelope, tick_id
+from functions.poison import Limit
 from functions.topics import (
     COMMANDS,
     CONFIG_ACCOUNTS,
@@ -515,3 +516,81 @@ def test_the_gate_leaves_rows_it_was_lent_as_they_are():
     desk().gate(received)
 
     assert not np.any(frozen["quality"])
+
+
+# --- too much of it ---------------------------------------------------------------------------------------------------
+
+
+def watched(most, among, a_minute=0):
+    """A desk whose gate has this limit."""
+    made = desk()
+    made.begin(Limit(most, among, a_minute))
+    return made
+
+
+def poisoned(batches):
+    return [n for n, published in enumerate(batches) if published.poisoned]
+
+
+def test_the_gate_trips_at_the_same_tick_wherever_batches_end(run):
+    prices = [100.0, -1.0, 100.5, -1.0, -2.0, 101.0, -3.0, 101.5]
+    ticks = [tick(price, n) for n, price in enumerate(prices)]
+    whole, single = Log(), Log()
+
+    [at_once] = run(watched(2, 4), [whole.ticks(*ticks)])
+    one_by_one = run(watched(2, 4), _pieces(single, ticks))
+
+    assert poisoned(one_by_one) == [4]
+    assert one_by_one[4].poisoned == at_once.poisoned
+    assert at_once.poisoned == (
+        "3 of the last 4 records of market.ticks are of no use, up to market.ticks:0:4: bad_price 3; the limit is 2 of 4"
+    )
+    [alert] = [e for _, e in told([at_once]) if e.type == "system_alert"]
+    assert [e for _, e in told(one_by_one) if e.type == "system_alert"] == [alert]
+    assert (alert.data.severity, alert.data.code, alert.data.subject) == ("critical", "dead_letters_tripped", KEY)
+    assert alert.timestamp == "2026-05-06T04:30:02.000000Z"  # of the last tick of use before it
+
+
+def test_a_gate_restored_in_the_middle_trips_at_the_same_tick():
+    ticks = [tick(price, n) for n, price in enumerate([100.0, -1.0, -1.0, -1.0])]
+    for cut in range(4):
+        made, again = watched(2, 4), desk()
+        pieces = _pieces(Log(), ticks)
+        before = loop(made, pieces[:cut])
+        again.gate.load(made.gate.to_bytes())
+        after = loop(again, pieces[cut:])
+        assert poisoned(before + after) == [3]
+        assert again.gate.to_bytes() != made.gate.to_bytes()
+
+
+def test_a_gate_of_before_there_were_limits_has_none_until_a_session_begins():
+    made, old = watched(2, 4), desk()
+    old.gate.load(made.gate.to_bytes()[: old.gate.seen.nbytes])
+    ticks = _pieces(Log(), [tick(-1.0, n) for n in range(9)])
+
+    assert poisoned(loop(old, ticks)) == []
+    assert old.gate.to_bytes() == _loaded(old).gate.to_bytes()
+    old.begin(Limit(2, 4, 0))
+    assert poisoned(loop(old, ticks)) == [2]
+
+
+def _loaded(made):
+    again = desk()
+    again.gate.load(made.gate.to_bytes())
+    return again
+
+
+def test_what_is_not_its_state_is_refused_by_the_gate():
+    made = desk()
+
+    with pytest.raises(ValueError, match="gate: 129 bytes in the snapshot, 128 here"):
+        made.gate.load(bytes(128) + b"\xc1")
+
+
+def test_configured_instruments_leave_what_was_counted_as_it_is():
+    made = watched(2, 4)
+    loop(made, _pieces(Log(), [tick(-1.0, n) for n in range(2)]))
+
+    more = made.with_instruments([instrument(1), instrument(2)])
+
+    assert more.gate.watch.to_bytes() == made.gate.watch.to_bytes()
