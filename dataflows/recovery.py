@@ -200,7 +200,7 @@ class Fold:
         if opening.anew:
             self.made, self.inputs = there, self._inputs(snapshot, self._held(snapshot))
             return
-        here = self.made.with_instruments(there.desk.made_of.instruments).begin(there.gate.watch.limit)
+        here = self.made.with_instruments(there.desk.made_of.instruments).begun_as(there)
         if here.state() != there.state():
             raise Diverged(
                 f"the state that shard {self.key} opened with at {at} is not the one before", remedy=SAME_CODE

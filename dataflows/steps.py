@@ -346,6 +346,11 @@ class Parts:
         self.gate.watch.begin(limit)
         return self
 
+    def begun_as(self, other: "Parts") -> "Parts":
+        """What a session opened with that went on from here. One that only wrote the state anew let nothing read on."""
+        watch = other.gate.watch
+        return self if watch.tripped else self.begin(watch.limit)
+
     def with_instruments(self, instruments: list[InstrumentConfig]) -> "Parts":
         """The same state with other instruments. Raises: `FatalError` where one that is held or worked is missing."""
         if instruments == self.desk.made_of.instruments:
@@ -377,6 +382,6 @@ def restored(state: dict[str, bytes], broker: str, key: str, seat: Seat = ALONE)
     try:
         made = steps(desk_of(state, broker, seat), key)
         made.gate.load(state[Gate.name])
-    except (ValueError, KeyError, TypeError, msgspec.DecodeError) as error:
+    except (ValueError, KeyError, TypeError, RecursionError) as error:
         raise FatalError(f"the pipeline's snapshot cannot be restored: {error}", remedy=OTHER_STATE) from error
     return made

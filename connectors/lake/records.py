@@ -4,6 +4,7 @@ An event's bytes are kept as they were. A tick is written again from its columns
 a foreign writer's tick comes back with the same values.
 """
 
+import json
 from collections import OrderedDict
 from typing import Any, Final
 
@@ -19,7 +20,7 @@ from functions.events import Depth, MarketTick, encode, envelope
 from functions.topics import MARKET_TICKS
 
 KEPT_FILES: Final = 16  # read last, of which the next records are likely to come
-_EVENT: Final = '"offset", key, coalesce(CAST(event AS BLOB), raw) AS value'
+_EVENT: Final = '"offset", key, coalesce(CAST(event AS BLOB), raw) AS value, headers'
 _TICK: Final = ", ".join(f'"{name}"' for name in TICK_COLUMNS if name not in ("topic", "partition"))
 _depth = msgspec.json.Decoder(Depth).decode
 
@@ -83,8 +84,9 @@ class LakeRecords:
 
 
 def _event(topic: str, partition: int, row: tuple[Any, ...]) -> Record:
-    offset, key, value = row
-    return Record(topic, partition, offset, _bytes(key), value)
+    offset, key, value, headers = row
+    told = None if headers is None else [(name, text.encode()) for name, text in json.loads(headers).items()]
+    return Record(topic, partition, offset, _bytes(key), value, told)
 
 
 def _tick(topic: str, partition: int, row: tuple[Any, ...]) -> Record:
