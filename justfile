@@ -65,6 +65,10 @@ down: _environment
 deploy *arguments: _environment
     @.venv/bin/panda deploy apply {{arguments}}
 
+# kill workers that trade, in every way and at every step, and judge the log (--seed N --kills 200 --ground embedded|platform)
+chaos *arguments: setup
+    {{python}} -m tests.chaos {{arguments}}
+
 # figures of the closing notes; NAME is a file in benchmarks/
 bench name="engine" *arguments:
     {{python}} -m benchmarks.{{name}} {{arguments}}

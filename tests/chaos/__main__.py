@@ -6,6 +6,7 @@ A run is made of rounds, each on an empty log with a seed of its own. What fails
 """
 
 import argparse
+import logging
 import random
 import sys
 import tempfile
@@ -14,6 +15,8 @@ from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Final
+
+import structlog
 
 from connectors.kafka.embedded import start_embedded
 from connectors.settings import Settings
@@ -68,6 +71,7 @@ def main() -> int:
     parser.add_argument("--ground", choices=GROUNDS, default="embedded", help="the embedded broker, or real Kafka")
     parser.add_argument("--shards", type=int, default=2, help="that work side by side (default 2)")
     given = parser.parse_args()
+    structlog.configure(wrapper_class=structlog.make_filtering_bound_logger(logging.CRITICAL))  # the checks fold too
     seed = random.randrange(1_000_000) if given.seed is None else given.seed
     directory = Path(tempfile.mkdtemp(prefix="panda-chaos-"))
     print(

@@ -9,6 +9,7 @@ import random
 import threading
 import time
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -76,22 +77,17 @@ class Run:
             for workers in all_workers:
                 held.callback(workers.close)
             with load.filling(self._ground.kafka, self._seed, len(self._seats), RATE):
-                self._side_by_side(all_workers)
+                self._side_by_side(all_workers, self._agendas)
             self._finish(all_workers)
         self.outcome.seconds = time.monotonic() - self._began
         return self.outcome
 
-    def _side_by_side(self, all_workers: list[Workers]) -> None:
-        threads = [
-            threading.Thread(target=self._befall, args=(workers, agenda, random.Random(f"{self._seed} {workers.key}")))
-            for workers, agenda in zip(all_workers, self._agendas, strict=True)
-        ]
-        for thread in threads:
-            thread.start()
-        for thread in threads:
-            thread.join()
+    def _side_by_side(self, all_workers: list[Workers], agendas: list[list[str]]) -> None:
+        with ThreadPoolExecutor(len(all_workers)) as threads:
+            list(threads.map(self._befall, all_workers, agendas))
 
-    def _befall(self, workers: Workers, agenda: list[str], chance: random.Random) -> None:
+    def _befall(self, workers: Workers, agenda: list[str]) -> None:
+        chance = random.Random(f"{self._seed} {workers.key}")
         for name in agenda:
             if self._failed.is_set():
                 return
@@ -110,15 +106,9 @@ class Run:
         outcome = self.outcome
         outcome.kills = sum(workers.kills for workers in all_workers)
         outcome.killed_live = sum(workers.killed_live for workers in all_workers)
-        if outcome.faults:
-            return
-        try:
-            for workers in all_workers:
-                workers.finish()
-        except AssertionError as error:
-            outcome.faults.append(f"the last start: {error}")
-            return
-        self._judge()
+        self._side_by_side(all_workers, [[misfortunes.TO_THE_END]] * len(all_workers))
+        if not outcome.faults:
+            self._judge()
 
     def _judge(self) -> None:
         outcome = self.outcome

@@ -59,11 +59,18 @@ def accounts(shards: int) -> list[AccountConfig]:
 
 
 def strategies(shards: int) -> list[StrategyConfig]:
-    names = [made.account for made in accounts(shards)]
-    return [
-        StrategyConfig("fade", "mean_reversion", {"quantity": 3, "window": 5, "deviations": 1.5}, TOKENS, names),
-        StrategyConfig("follow", "momentum", {"quantity": 2, "window": 4, "threshold": 0.001}, TOKENS[:6], names),
-    ]
+    """Two a shard: one that many shards run is not told of by each of them in the same words."""
+    return [made for shard in range(1, shards + 1) for made in strategies_of(shard, shards)]
+
+
+def strategies_of(shard: int, shards: int) -> tuple[StrategyConfig, StrategyConfig]:
+    names = [made.account for made in accounts(shards) if made.shard == shard]
+    fade = {"quantity": 3, "window": 5, "deviations": 2.2}
+    follow = {"quantity": 2, "window": 4, "threshold": 0.002}
+    return (
+        StrategyConfig(f"fade-{shard}", "mean_reversion", fade, TOKENS, names),
+        StrategyConfig(f"follow-{shard}", "momentum", follow, TOKENS[:6], names),
+    )
 
 
 def configuration(shards: int) -> Records:
@@ -132,7 +139,7 @@ class Load:
 
     def _change(self) -> Records:
         chance = self._chance
-        fade, follow = strategies(self._shards)
+        fade, follow = strategies_of(chance.randint(1, self._shards), self._shards)
         name = chance.choice(accounts(self._shards))
         changed = msgspec.structs.replace
         return chance.choice(

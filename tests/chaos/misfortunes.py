@@ -41,8 +41,9 @@ def killed_at(step: str, workers: Workers, chance: random.Random) -> None:
 def zombie(workers: Workers, chance: random.Random) -> None:
     """It is paused, a successor takes over, it wakes up: it stops at its next entry, and the successor goes on."""
     step = chance.choice(["", "journalled", "half_written", "written"])
-    first = workers.live(fault=f"{step}:{chance.randint(1, 4)}:STOP" if step else "")
-    if not step or not within(lambda: first.is_paused, 10):
+    first = workers.start(fault=f"{step}:{chance.randint(1, 4)}:STOP" if step else "")
+    if not step or not within(lambda: first.is_paused, 10 + workers.start_s):
+        workers.until_live(first)
         workers.lives_for(first, chance.uniform(0, 1))
         first.pause()
     workers.take_lease()
@@ -112,12 +113,20 @@ def asked_to_stop(workers: Workers, chance: random.Random) -> None:
     workers.ends_with(worker, 0)
 
 
+def to_the_end(workers: Workers, chance: random.Random) -> None:
+    """When all is over: one worker more reads to the end of the log and stops as it is asked to."""
+    worker = workers.live()
+    worker.process.terminate()
+    workers.ends_with(worker, 0)
+
+
 STEPS: Final[dict[str, Misfortune]] = {f"killed at {step}": partial(killed_at, step) for step in get_args(Step)}
 OTHERS: Final[dict[str, Misfortune]] = {
     "zombie": zombie, "ghost": ghost, "cut off": cut_off, "not heard": not_heard, "second by mistake": second_by_mistake,
     "without snapshots": without_snapshots, "asked to stop": asked_to_stop,
 }  # fmt: skip
-ALL: Final = STEPS | OTHERS | {"killed": killed}
+TO_THE_END: Final = "to the end"
+ALL: Final = STEPS | OTHERS | {"killed": killed, TO_THE_END: to_the_end}
 KILLS: Final = {"ghost": 2, "asked to stop": 0}  # of the others each kills one
 A_CYCLE: Final = 20  # kills in which everything happens once
 

@@ -94,6 +94,7 @@ class Network:
     """The loop of all relays, in a thread of its own. Close it."""
 
     def __init__(self) -> None:
+        self._relays: list[Relay] = []
         self._loop = asyncio.new_event_loop()
         self._thread = threading.Thread(target=self._loop.run_forever, daemon=True)
         self._thread.start()
@@ -105,6 +106,7 @@ class Network:
         """A new relay to this port of this machine, open."""
         relay = Relay(self, broker)
         self.do(relay.open())
+        self._relays.append(relay)
         return relay
 
     def close(self) -> None:
@@ -114,10 +116,12 @@ class Network:
         self._loop.close()
 
     async def _end(self) -> None:
-        tasks = [task for task in asyncio.all_tasks() if task is not asyncio.current_task()]
-        for task in tasks:
-            task.cancel()
-        await asyncio.gather(*tasks, return_exceptions=True)
+        for relay in self._relays:
+            await relay.end()
+        tasks = asyncio.all_tasks() - {task for task in [asyncio.current_task()] if task}
+        if tasks:
+            await asyncio.wait(tasks, timeout=5)
+        await asyncio.sleep(0.05)  # closed connections are told so
 
     def __enter__(self) -> "Network":
         return self
@@ -186,10 +190,21 @@ class Relay:
         """The broker hears all that was held back, whether or not the worker lives; returns how many bytes."""
         return self._network.do(self._hold(False))
 
-    def close(self) -> None:
-        self._network.do(self._close())
+    def dead(self) -> None:
+        """The worker dies, as far as the broker can tell: what it has said is kept, it says nothing more."""
+        self._network.do(self._die())
 
-    async def _close(self) -> None:
+    async def _die(self) -> None:
+        self._cut = True
+        for connection in list(self._connections):
+            connection.ended = True
+            connection.worker.transport.abort()
+
+    def close(self) -> None:
+        """Nobody gets through any more; what is held back is gone."""
+        self._network.do(self.end())
+
+    async def end(self) -> None:
         await self._break()
         if self._server is not None:
             self._server.close()

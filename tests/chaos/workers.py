@@ -168,12 +168,6 @@ class Workers:
         writer.write([Outgoing(PIPELINE_SNAPSHOTS.name, self.key.encode(), None)])
         writer.flush()
 
-    def finish(self) -> None:
-        """One worker more, which reads to the end and stops as it is asked to."""
-        worker = self.live()
-        worker.process.terminate()
-        self.ends_with(worker, 0)
-
     def close(self) -> None:
         for worker in self.started:
             if worker.exit_code is None:
