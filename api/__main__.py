@@ -2,21 +2,22 @@
 
 import errno
 import os
-import signal
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from functools import partial
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import uvicorn
 
 from analytics.queries import Queries
 from api.app import LOOPBACK, create_app
 from connectors import logging
+from connectors.ending import stop_on_signals, stopping
 from connectors.errors import ConfigError, exit_code_of
+from connectors.heartbeat import READY_FILE, beat
 from connectors.kafka.source import Offsets
 from connectors.lake.files import prepare
 from connectors.lake.stores import store_at
@@ -24,6 +25,9 @@ from connectors.logging import logger
 from connectors.redis import connect
 from connectors.settings import ApiSettings, Settings, load
 from functions.topics import MARKET_QUALITY, SYSTEM_ALERTS, archived, outputs
+
+PATIENCE_S: Final = 2.0  # for the broker, which only tells lags here
+GRACEFUL_S: Final = 3  # for answers under way when it is asked to stop
 
 
 class _Ends:
@@ -38,7 +42,7 @@ class _Ends:
         with self._asking:
             if broker not in self._connected:
                 topics = [topic.name for topic in (*outputs(broker), SYSTEM_ALERTS, MARKET_QUALITY)]
-                self._connected[broker] = Offsets(self._kafka, "api", topics)
+                self._connected[broker] = Offsets(self._kafka, "api", topics, patience_s=PATIENCE_S)
             return self._connected[broker].ends()
 
     def close(self) -> None:
@@ -47,18 +51,21 @@ class _Ends:
 
 
 class _Server(uvicorn.Server):
-    """Tells when it listens; ends at once if it was asked to stop before."""
+    """Tells when it listens, and that its loop turns; ends at once if it was asked to stop before."""
 
-    def __init__(self, config: uvicorn.Config, asked_to_stop: threading.Event, on_live: Callable[[], None]) -> None:
+    def __init__(self, config: uvicorn.Config, on_live: Callable[[], None]) -> None:
         super().__init__(config)
-        self._asked_to_stop = asked_to_stop
         self._on_live = on_live
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets=sockets)
         if self.started:
             self._on_live()
-        self.should_exit = self.should_exit or self._asked_to_stop.is_set()
+        self.should_exit = self.should_exit or stopping()
+
+    async def on_tick(self, counter: int) -> bool:
+        beat()
+        return await super().on_tick(counter)
 
 
 def listening(api: ApiSettings) -> socket.socket:
@@ -85,7 +92,7 @@ def listening(api: ApiSettings) -> socket.socket:
 def _tell(address: tuple[Any, ...]) -> None:
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     logger().info("api.listening", url=f"http://{host}:{address[1]}/api/v1/portfolio")
-    path = os.environ.get("PANDA_READY_FILE")  # named by the supervisor
+    path = os.environ.get(READY_FILE)
     if path:
         Path(path).write_text(f"{os.getpid()}\n")
 
@@ -93,18 +100,16 @@ def _tell(address: tuple[Any, ...]) -> None:
 def serve(settings: Settings) -> None:
     """Answers until SIGTERM or SIGINT. Raises: `PipelineError` with what stops it from starting."""
     bound = listening(settings.api)
-    asked_to_stop = threading.Event()
-    for number in (signal.SIGTERM, signal.SIGINT):  # until uvicorn takes over, and after: it raises them again
-        signal.signal(number, lambda *_: asked_to_stop.set())
+    stop_on_signals()  # until uvicorn takes over, and after: it raises them again
     ends = _Ends(settings)
     prepare(store_at(settings.lake), archived(settings.active_brokers))
     client, queries = connect(settings.redis), Queries(settings.lake)
     config = uvicorn.Config(
         create_app(settings, client, queries, ends), log_config=None, access_log=False, server_header=False, lifespan="off",
-        timeout_graceful_shutdown=5,
+        timeout_graceful_shutdown=GRACEFUL_S,
     )  # fmt: skip
     try:
-        _Server(config, asked_to_stop, partial(_tell, bound.getsockname())).run(sockets=[bound])
+        _Server(config, partial(_tell, bound.getsockname())).run(sockets=[bound])
     finally:
         for resource in (bound, client, queries, ends):
             resource.close()

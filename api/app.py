@@ -14,6 +14,7 @@ from starlette.middleware.trustedhost import TrustedHostMiddleware
 
 from analytics.queries import Queries
 from api.desk import Desk
+from api.flows import flows
 from api.models import Problem
 from api.routes import Ends, Sources, process, v1
 from connectors.errors import DependencyError, PipelineError
@@ -36,7 +37,7 @@ def create_app(settings: Settings, client: "redis.Redis", queries: Queries, ends
         summary="What the desk's accounts have done. Money is text in rupees, times are UTC.",
     )  # fmt: skip
     app.state.sources = Sources(
-        {broker: Desk(client, broker) for broker in settings.active_brokers}, queries, client.ping, ends
+        {broker: Desk(client, broker) for broker in settings.active_brokers}, queries, client.ping, ends, flows
     )
     app.include_router(process)
     app.include_router(v1)

@@ -24,6 +24,7 @@ from api.models import (
     Summary,
 )  # fmt: skip
 from api.pages import Cursor, page_of
+from connectors.heartbeat import boot_id
 from functions.blotter import ALL_ACCOUNTS, Keys
 
 SILENT_S: Final = 5.0  # a cache that has not written for so long is said to be silent
@@ -187,7 +188,7 @@ class Desk:
         if beat is None:
             return CacheState(state="never seen")
         said = json.loads(beat)
-        age = round(time.time() - said["written_at"], 1)
+        age = round(_age_s(said), 1)
         offsets = self.offsets()
         lag = None if ends is None else sum(max(0, end - offsets.get(at, 0)) for at, end in ends.items())
         return CacheState(
@@ -199,6 +200,13 @@ class Desk:
 
     def _hash(self, key: str) -> list[dict[str, Any]]:
         return [json.loads(text) for text in cast(list[str], self._client.hvals(key))]
+
+
+def _age_s(said: dict[str, Any]) -> float:
+    """Of a heartbeat: by the monotonic clock where the writer shares ours, else by the wall clocks of two machines."""
+    if said.get("boot") and said["boot"] == boot_id():
+        return time.monotonic() - said["monotonic"]
+    return max(0.0, time.time() - said["written_at"])
 
 
 def _flat(event: Event) -> Event:

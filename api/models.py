@@ -250,6 +250,10 @@ class Dependency(Model):
 
     name: Literal["redis", "lake", "kafka"]
     state: Literal["up", "down"]
+    circuit: Literal["closed", "open", "half-open"] = Field(
+        "closed", description="open: it counts as away, and is asked once a second; others are refused at once"
+    )
+    away_s: float = Field(0.0, description="For how long it has counted as away")
     detail: str = ""
     took_ms: float
 
@@ -263,9 +267,31 @@ class CacheState(Model):
     lag_records: int | None = Field(None, description="Records on the log that are not in Redis; null where unknown")
 
 
+class WaitsFor(Model):
+    """A dependency that a flow waits for."""
+
+    name: str
+    since: Time
+    reason: str
+
+
+class FlowState(Model):
+    """One flow, by its supervisor's word."""
+
+    state: Literal["waiting", "starting", "live", "restarting", "failed"]
+    since: Time
+    restarts: int = Field(description="Since the supervisor took it")
+    stuck: int = Field(description="Of these, because its heartbeat had stopped")
+    reason: str = Field(description="Why it is not live")
+    waits_for: list[WaitsFor] = Field(description="What a live flow says is away; it goes on by itself")
+
+
 class Health(Model):
     """The process and what it reads, in detail."""
 
     status: Literal["ok", "degraded"]
     dependencies: list[Dependency]
     caches: dict[str, CacheState]
+    flows: dict[str, FlowState] = Field(
+        default_factory=dict, description="Those beside this process under one supervisor; empty where there is none"
+    )

@@ -1,8 +1,8 @@
 """Routes: take typed parameters, ask a read function, return its model."""
 
 import time
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Iterator
+from dataclasses import asdict, dataclass, field
 from datetime import datetime
 from typing import Annotated, Any, Literal
 
@@ -19,6 +19,7 @@ from api.models import (
     Counts,
     Dependency,
     Fill,
+    FlowState,
     Health,
     Order,
     Page,
@@ -32,6 +33,7 @@ from api.models import (
     Summary,
 )  # fmt: skip
 from api.pages import BadCursor, Cursor, page_of, read
+from connectors.dependencies import Circuit, circuit
 from connectors.errors import PipelineError
 
 Ends = Callable[[str], dict[tuple[str, int], int]]
@@ -45,6 +47,8 @@ class Sources:
     queries: Queries
     ping: Callable[[], Any]
     ends: Ends | None = None
+    flows: Callable[[], dict[str, FlowState]] = dict
+    redis: Circuit = field(default_factory=lambda: circuit("redis"))
 
 
 # --- parameters -------------------------------------------------------------------------------------------------------
@@ -59,8 +63,11 @@ From = Annotated[Sources, Depends(_sources)]
 
 def _desk(
     sources: From, broker: Annotated[str | None, Query(description="Whose; the first active one if left out")] = None
-) -> Desk:
-    return sources.desks[_broker(sources, broker)]
+) -> Iterator[Desk]:
+    """A broker's desk; while Redis is away nobody waits for it."""
+    name = _broker(sources, broker)
+    with sources.redis.guarded():
+        yield sources.desks[name]
 
 
 def _broker(sources: From, broker: Annotated[str | None, Query()] = None) -> str:
@@ -132,35 +139,50 @@ def live() -> Alive:
 @process.get("/ready", responses={503: _PROBLEM[503]})
 def ready(sources: From) -> Alive:
     """Whether Redis answers, which most answers come from."""
-    sources.ping()
+    with sources.redis.guarded():
+        sources.ping()
     return Alive(status="ready")
 
 
 @process.get("/health")
 def health(sources: From) -> Health:
-    """Every dependency, and how far each cache has come."""
-    dependencies = [_probed("redis", sources.ping), _probed("lake", sources.queries.counts)]
+    """Every dependency, how far each cache has come, and how each flow does."""
+    lake = circuit("lake", lost="lake.unavailable", found="lake.available")
+    dependencies = [_probed("redis", sources.redis, sources.ping), _probed("lake", lake, sources.queries.counts)]
     caches: dict[str, CacheState] = {}
     ends: dict[str, dict[tuple[str, int], int]] = {}
     if sources.ends is not None:
         ask = sources.ends
-        dependencies.append(_probed("kafka", lambda: ends.update({broker: ask(broker) for broker in sources.desks})))
+        know = circuit("kafka")
+        dependencies.append(
+            _probed("kafka", know, lambda: ends.update({broker: ask(broker) for broker in sources.desks}))
+        )
     if dependencies[0].state == "up":
         caches = {broker: desk.cache(ends.get(broker)) for broker, desk in sources.desks.items()}
+    flows = sources.flows()
     well = all(d.state == "up" for d in dependencies) and all(c.state == "live" for c in caches.values())
-    return Health(status="ok" if well else "degraded", dependencies=dependencies, caches=caches)
+    well = well and all(flow.state == "live" and not flow.waits_for for flow in flows.values())
+    return Health(status="ok" if well else "degraded", dependencies=dependencies, caches=caches, flows=flows)
 
 
-def _probed(name: Literal["redis", "lake", "kafka"], ask: Callable[[], Any]) -> Dependency:
+def _probed(name: Literal["redis", "lake", "kafka"], of: Circuit, ask: Callable[[], Any]) -> Dependency:
     began, detail = time.perf_counter(), ""
     try:
-        ask()
+        with of.guarded():
+            ask()
     except PipelineError as error:
         detail = error.message
     except redis.RedisError as error:
         detail = str(error)
     took = round((time.perf_counter() - began) * 1000, 2)
-    return Dependency(name=name, state="down" if detail else "up", detail=detail, took_ms=took)
+    return Dependency(
+        name=name,
+        state="down" if detail else "up",
+        circuit=of.state,
+        away_s=round(of.away_s, 1),
+        detail=detail,
+        took_ms=took,
+    )
 
 
 # --- accounts ---------------------------------------------------------------------------------------------------------

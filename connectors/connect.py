@@ -12,6 +12,7 @@ from urllib.parse import quote
 
 import httpx2
 
+from connectors.dependencies import Circuit, busy
 from connectors.errors import ConfigError, DependencyError, PipelineError, RetryableError
 
 Configuration = Mapping[str, str]
@@ -22,7 +23,6 @@ SETTLED_AFTER_FAILURE_S: Final = (
     10.0  # a task that cannot go on meets the reason only when it has joined and read again
 )
 BUSY_S: Final = 30.0  # while workers share out the tasks, Connect refuses changes
-_BUSY: Final = 409
 _NOT_FOUND: Final = 404
 _POLL_S: Final = 0.25
 
@@ -103,6 +103,7 @@ class Connect:
 
     def __init__(self, url: str, *, timeout_s: float = TIMEOUT_S) -> None:
         self.url = url
+        self._circuit = Circuit("connect", "connect.unreachable", "connect.reachable", {"url": url})
         self._client = httpx2.Client(base_url=url, timeout=timeout_s, trust_env=False, verify=url.startswith("https:"))
 
     def __enter__(self) -> "Connect":
@@ -113,6 +114,7 @@ class Connect:
 
     def close(self) -> None:
         """Gives all connections back."""
+        self._circuit.leave()
         self._client.close()
 
     # --- asked --------------------------------------------------------------------------------------------------------
@@ -213,13 +215,13 @@ class Connect:
         deadline = time.monotonic() + BUSY_S
         while True:
             try:
-                answer = self._client.request(method, path, json=body)
+                answer = self._circuit.ask(lambda: self._client.request(method, path, json=body))
             except httpx2.TransportError as error:
                 raise RetryableError(
                     f"Kafka Connect at {self.url} does not answer: {error or type(error).__name__}",
                     remedy="start it (panda services up connect), or correct PANDA_CONNECT__URL",
                 ) from error
-            if answer.status_code != _BUSY or time.monotonic() > deadline:
+            if not busy(answer.status_code) or time.monotonic() > deadline:
                 break
             time.sleep(2 * _POLL_S)
         if answer.is_success:
@@ -253,7 +255,7 @@ def _refusal(url: str, method: str, path: str, answer: httpx2.Response) -> Pipel
     except (ValueError, KeyError, TypeError):
         message = answer.text[:200]
     what = f"{method} {path.partition('?')[0]}"
-    if answer.status_code == _BUSY:
+    if busy(answer.status_code):
         return RetryableError(
             f"Kafka Connect at {url} is busy sharing out its tasks for more than {BUSY_S:g} s: {message}",
             remedy="look at the worker's log, then try again",

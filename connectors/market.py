@@ -12,6 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
+from connectors.heartbeat import beat
 from connectors.kafka.following import Following
 from connectors.recorded.columns import Unreadable
 from functions.calendar import SECOND, day_of
@@ -57,6 +58,7 @@ class _MarketPartition(StatefulSourcePartition[tuple[str, Item], None]):
         self._ended = False
 
     def next_batch(self) -> list[tuple[str, Item]]:
+        beat()
         source = self._source
         if self._ended or source.stop():
             raise StopIteration

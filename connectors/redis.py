@@ -21,12 +21,11 @@ from typing import Any, Final, Protocol, cast
 
 import msgspec
 import redis
-import stamina
 from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionError, ResponseError, WatchError
-from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from connectors.dependencies import Stopped, circuit, transient
 from connectors.errors import ConfigError, DependencyError, FatalError
-from connectors.logging import logger
+from connectors.heartbeat import boot_id
 from connectors.settings import RedisSettings
 from functions.blotter import CLOSED_ORDERS, Keys, Needs, Write, needs, reduce
 from functions.events import EventEnvelope
@@ -34,7 +33,7 @@ from functions.events import EventEnvelope
 REMEMBERED: Final = 20_000  # ids kept a partition: a copy further behind than this is not recognised
 TIMEOUT_S: Final = 5.0
 NO_CREDENTIALS: Final = ("Authentication required", "HELLO must be called with the client already authenticated")
-BUSY: Final = ("LOADING", "BUSY", "OOM", "MISCONF", "READONLY", "MASTERDOWN", "TRYAGAIN", "NOREPLICAS")
+REDIS: Final = "redis"  # its circuit
 
 Offsets = dict[tuple[str, int], int]
 
@@ -50,19 +49,6 @@ def connect(settings: RedisSettings) -> "redis.Redis":
         socket_timeout=TIMEOUT_S,
         socket_connect_timeout=TIMEOUT_S,
     )
-
-
-def unavailable(error: BaseException) -> bool:
-    """Whether waiting may help: no connection, no answer in time, a server that loads, is full or fails over."""
-    if isinstance(error, (AuthenticationError, NoPermissionError)):
-        return False
-    if isinstance(error, (ConnectionError, RedisTimeoutError)):
-        return True
-    return isinstance(error, ResponseError) and str(error).startswith(BUSY)
-
-
-class _Stopped(Exception):
-    """The process was asked to stop while it waited."""
 
 
 def refusal(error: redis.RedisError, user: str) -> ConfigError | None:
@@ -98,32 +84,15 @@ def waiting(
     Raises: `DependencyError` when the process is stopped meanwhile; `ConfigError`, naming the user, where Redis turns
     it away.
     """
-    answer: Any = None
-    away_since: float | None = None
     try:
-        for retry in stamina.retry_context(
-            on=unavailable, attempts=None, timeout=None, wait_initial=0.05, wait_max=1.0, wait_jitter=0.05
-        ):
-            with retry:
-                if away_since is not None and stop():
-                    raise _Stopped
-                try:
-                    answer = attempt()
-                except redis.RedisError as error:
-                    if unavailable(error) and away_since is None:
-                        away_since = time.monotonic()
-                        logger().warning("redis.unreachable", error=str(error), unwritten_records=unwritten)
-                    raise
-    except _Stopped:
+        return circuit(REDIS).wait(attempt, stop=stop, unwritten_records=unwritten)
+    except Stopped as stopped:
         raise DependencyError(
             f"stopped while Redis did not answer; {unwritten} records are not in it",
             remedy="they are read again at the next start",
-        ) from None
+        ) from stopped.__cause__
     except (AuthenticationError, NoPermissionError) as error:
         raise refusal(error, user()) or error from error
-    if away_since is not None:
-        logger().info("redis.reachable", away_s=round(time.monotonic() - away_since, 3))
-    return answer
 
 
 # --- the desk's tables ------------------------------------------------------------------------------------------------
@@ -167,7 +136,6 @@ class Desk:
         self._ids: dict[tuple[str, int], _Ids] = {}
         self._newest = ""
         self._beat = 0.0
-        stamina.instrumentation.set_on_retry_hooks(())  # they print every attempt; `waiting` tells the two that matter
 
     def open(self) -> Offsets:
         """The next offset of each partition as Redis knows it; also loads the ids of copies. Waits for Redis."""
@@ -239,7 +207,7 @@ class Desk:
                 except WatchError:
                     self._refuse_strangers(self._read_offsets(), certain=True)
                 except ResponseError as error:
-                    if unavailable(error) or isinstance(error, NoPermissionError):
+                    if transient(error) or isinstance(error, NoPermissionError):
                         raise
                     raise FatalError(
                         f"Redis refused a write: {error}",
@@ -290,10 +258,11 @@ class Desk:
 
     def beat(self) -> None:
         """Says, once a second at most, that the writer lives and how new its newest event is."""
-        now = time.time()
+        now = time.monotonic()
         if now - self._beat >= 1.0:
             self._beat = now
-            body = msgspec.json.encode({"written_at": now, "newest_event": self._newest or None})
+            said = {"written_at": time.time(), "newest_event": self._newest or None, "monotonic": now, "boot": boot_id()}
+            body = msgspec.json.encode(said)
             self._waiting(lambda: self._client.set(self.keys.heartbeat, body))
 
 

@@ -185,6 +185,12 @@ class DeploySettings(_Part):
         SecretStr(""), description="Redis as a user who may only read, for the API; empty gives it PANDA_REDIS__URL"
     )
     shards: int = Field(1, ge=1, le=256, description="Pipelines a broker, each with its share of the accounts")
+    stuck_s: float = Field(
+        30.0,
+        ge=5.0,
+        le=3_600.0,
+        description="A flow that lives and whose heartbeat is older, in seconds, is killed and started again",
+    )
 
 
 class DeadLetterSettings(_Part):
@@ -349,7 +355,7 @@ def _is_secret(field: FieldInfo) -> bool:
 
 # What a supervisor tells one process about itself, not what a user sets: read where it is used.
 ENV_FILE: Final = "PANDA_ENV_FILE"  # another file than .env
-OF_THE_SUPERVISOR: Final = frozenset({"PANDA_READY_FILE", "PANDA_FAULT", ENV_FILE})
+OF_THE_SUPERVISOR: Final = frozenset({"PANDA_READY_FILE", "PANDA_FLOWS_REPORT", "PANDA_FAULT", ENV_FILE})
 
 
 def _refuse_unknown(names: Iterable[str], where: str) -> None:
@@ -437,7 +443,7 @@ def _kind(field: FieldInfo) -> str:
         return "one or more of " + ", ".join(f"`{broker}`" for broker in get_args(Broker))
     if get_origin(field.annotation) is Literal:
         return " or ".join(f"`{choice}`" for choice in get_args(field.annotation))
-    kinds: dict[Any, str] = {Path: "path", str: "text", int: "whole number", bool: "`true` or `false`"}
+    kinds: dict[Any, str] = {Path: "path", str: "text", int: "whole number", float: "number", bool: "`true` or `false`"}
     return kinds[field.annotation]
 
 

@@ -1,47 +1,29 @@
 """A flow as an operating-system process: how it starts, says that it is live, stops and fails.
 
-SIGTERM and SIGINT set a flag that sources turn into a clean end (Bytewax itself would die without a last flush); a
-second SIGINT ends at once. An error leaves as its exit code with one line that says what to do, not as a traceback.
+SIGTERM and SIGINT set a flag that sources turn into a clean end (Bytewax itself would die without a last flush);
+`connectors.ending` has it over within seconds. An error leaves as its exit code with one line that says what to do, not as a
+traceback.
 """
 
 import gc
 import os
-import signal
 from datetime import timedelta
 from pathlib import Path
-from types import FrameType
-from typing import Final
 
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
+from connectors.ending import stop_on_signals, stopping
 from connectors.errors import FatalError, PipelineError
+from connectors.heartbeat import READY_FILE, beat
 from connectors.kafka.source import mirror_ended
 
-READY_FILE: Final = "PANDA_READY_FILE"  # the supervisor names a file that a live flow creates
-_stopping = False
-
-
-def stopping() -> bool:
-    """Whether this process has been asked to stop."""
-    return _stopping
-
-
-def _stop(number: int, frame: FrameType | None) -> None:
-    global _stopping  # noqa: PLW0603 - one flag a process, set by its signal handler
-    if _stopping and number == signal.SIGINT:
-        os._exit(130)
-    _stopping = True
-
-
-def stop_on_signals() -> None:
-    """From now on SIGTERM and SIGINT ask to stop."""
-    signal.signal(signal.SIGTERM, _stop)
-    signal.signal(signal.SIGINT, _stop)
+__all__ = ["READY_FILE", "ready", "run", "stop_on_signals", "stopping"]
 
 
 def ready() -> None:
     """Tells the supervisor that the flow is live."""
+    beat()
     path = os.environ.get(READY_FILE)
     if path:
         Path(path).write_text(f"{os.getpid()}\n")

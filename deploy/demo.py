@@ -320,7 +320,7 @@ def _verify(run: Run, counts: dict[str, int]) -> None:
 def run(options: DemoOptions) -> None:
     """The command. Raises: `PipelineError` with what went wrong; all children are then stopped."""
     settings: Settings = load()
-    stop_on_signals()
+    stop_on_signals(watched=False)
     data = settings.data_dir.resolve()
     configured = _configured(options)
     with _only_demo(data):

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from connectors.errors import DependencyError, PipelineError
-from dataflows.process import READY_FILE
+from connectors.heartbeat import READY_FILE, heartbeat_file
 
 _PR_SET_PDEATHSIG: Final = 1
 POLL_S: Final = 0.02
@@ -69,9 +69,14 @@ class Supervisor:
     def _ready_file(self, child: Child) -> Path:
         return self.directory / f"{child.name}.ready"
 
+    def beat_file(self, child: Child) -> Path:
+        """Where the child says that its loop turns."""
+        return heartbeat_file(self._ready_file(child))
+
     def start(self, child: Child) -> None:
         """Starts a child; `wait_until_live` waits for it."""
-        self._ready_file(child).unlink(missing_ok=True)
+        for file in (self._ready_file(child), self.beat_file(child)):
+            file.unlink(missing_ok=True)
         environment = {**os.environ, **child.environment, READY_FILE: str(self._ready_file(child))}
         with self.log_of(child).open("ab") as log:
             child.process = subprocess.Popen(

@@ -12,6 +12,7 @@ from connectors.connect import Connect
 from connectors.database.address import is_postgres
 from connectors.database.replication import refuse_lost_slot
 from connectors.errors import ConfigError
+from connectors.heartbeat import beat
 from connectors.kafka.alerts import Alerts
 from connectors.logging import logger
 from connectors.settings import Settings
@@ -51,6 +52,7 @@ def watch(
         on_live()
 
         def over() -> bool:
+            beat()
             alerts.check()
             return stop()
 

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 import pytest
 import structlog
 
+from connectors import dependencies
 from tests.ground import entered as entered  # fixtures, for all folders
 from tests.ground import ground as ground
 from tests.ground import new_ground as new_ground
@@ -20,3 +21,9 @@ def _a_log_of_its_own() -> Iterator[None]:
     """A test that configures the log, in its own process, does so for itself alone."""
     yield
     structlog.reset_defaults()
+
+
+@pytest.fixture(autouse=True)
+def _nothing_is_away() -> None:
+    """What one test has left unreachable is of no concern to the next."""
+    dependencies.forget()

@@ -9,6 +9,7 @@ import psycopg
 import xxhash
 
 from connectors.database.address import parsed, shown
+from connectors.dependencies import Circuit
 from connectors.errors import DependencyError, FatalError
 from connectors.lease import ONE_A_SHARD
 from connectors.logging import logger
@@ -62,7 +63,7 @@ class Lock:
 
     def _watch(self) -> None:
         """The connection is asked now and then; a lost one is made anew, and with it the lock."""
-        lost = False
+        postgres = Circuit("lease", "lease.unreachable", "lease.reachable", {"shard": self._shard})
         while not self._over.wait(LOOK_S):
             try:
                 if self._connection is None:
@@ -72,14 +73,10 @@ class Lock:
                         os._exit(FatalError.exit_code)
                 self._connection.execute("select 1")
             except psycopg.Error as error:
-                if not lost:
-                    logger().warning("lease.unreachable", shard=self._shard, reason=_first_line(error))
-                lost = True
+                postgres.open(_first_line(error))
                 self._drop()
             else:
-                if lost:
-                    logger().info("lease.reachable", shard=self._shard)
-                lost = False
+                postgres.answered()
 
     def _drop(self) -> None:
         if self._connection is not None:

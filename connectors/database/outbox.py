@@ -13,7 +13,9 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 
 from connectors.database.store import ConfigStore, Pending
+from connectors.dependencies import circuit
 from connectors.errors import RetryableError
+from connectors.heartbeat import beat
 from connectors.kafka.records import Outgoing
 from connectors.logging import logger
 
@@ -78,10 +80,11 @@ class _Changes(StatefulSourcePartition[Change, None]):
         self._every = every
         self._stop = stop
         self._on_live = on_live
-        self._reachable = True
+        self._circuit = circuit("config_store")
         self._awake: datetime | None = None
 
     def next_batch(self) -> list[Change]:
+        beat()
         if self._stop():
             raise StopIteration
         changes = self._look()
@@ -92,13 +95,9 @@ class _Changes(StatefulSourcePartition[Change, None]):
         try:
             changes = self._outbox.take()
         except RetryableError as error:
-            if self._reachable:
-                logger().warning("config_store.unreachable", reason=error.message)
-            self._reachable = False
+            self._circuit.failed(error)
             return []
-        if not self._reachable:
-            logger().info("config_store.reachable")
-        self._reachable = True
+        self._circuit.answered()
         if self._on_live is not None and self._outbox.empty:
             self._on_live, live = None, self._on_live
             live()

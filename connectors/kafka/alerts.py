@@ -68,6 +68,7 @@ class Alerts:
     def close(self) -> None:
         """Waits a few seconds for the broker; what it has not taken then is in the log of this process alone."""
         unwritten = self._producer.flush(LEAVE_S)
+        self._reachability.leave()
         if unwritten:
             logger().error("alerts.unwritten", alerts=unwritten, reason=self._reachability.reason)
 

@@ -4,14 +4,14 @@ librdkafka reconnects by itself and for ever; what is ours is to notice, to say 
 """
 
 import logging
-import time
 from typing import Any, Final
 
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.cimpl import Consumer
 
-from connectors.errors import DependencyError
-from connectors.logging import logger
+from connectors.dependencies import Circuit
+from connectors.errors import DependencyError, RetryableError
+from connectors.heartbeat import beat
 from connectors.settings import KafkaSettings
 
 START_S: Final = 10.0  # a broker that has not answered by then is reported as down
@@ -107,17 +107,19 @@ def producer_config(kafka: KafkaSettings, *, linger_ms: float, delivery_timeout_
 
 
 class Reachability:
-    """Says once that the broker does not answer, and once that it does again. `client` is who says it."""
+    """Says once that the broker does not answer, and once that it does again. `client` is who says it.
+
+    Its circuit is told, not asked through: librdkafka tries again by itself, with longer and longer pauses.
+    """
 
     def __init__(self, kafka: KafkaSettings, client: str) -> None:
-        self._bootstrap = kafka.bootstrap
-        self._client = client
-        self._lost_at: float | None = None
+        facts = {"bootstrap": kafka.bootstrap, "client": client}
+        self._circuit = Circuit(f"kafka ({client})", "kafka.unreachable", "kafka.reachable", facts)
         self.reason = "no answer"
 
     @property
     def lost(self) -> bool:
-        return self._lost_at is not None
+        return self._circuit.state != "closed"
 
     def on_error(self, error: KafkaError) -> None:
         """For librdkafka's `error_cb`; called within poll, consume and flush."""
@@ -130,37 +132,40 @@ class Reachability:
         self.silent(self.reason)
 
     def silent(self, reason: str) -> None:
-        """The broker does not answer this client."""
-        if self._lost_at is None:
-            self._lost_at = time.monotonic()
-            logger().warning("kafka.unreachable", bootstrap=self._bootstrap, client=self._client, reason=reason)
+        """The broker does not answer this client. Whoever says it in a loop lives, and waits."""
+        beat()
+        self._circuit.open(reason)
 
     def answered(self) -> None:
         """The broker has answered this client."""
-        if self._lost_at is not None:
-            waited_ms = int((time.monotonic() - self._lost_at) * 1000)
-            self._lost_at = None
-            logger().info("kafka.reachable", bootstrap=self._bootstrap, client=self._client, waited_ms=waited_ms)
+        self._circuit.answered()
+
+    def leave(self) -> None:
+        """This client is no more."""
+        self._circuit.leave()
 
 
 def down(kafka: KafkaSettings, waited_s: float, reason: str) -> DependencyError:
     """The error for a broker that does not answer."""
-    return DependencyError(
+    return RetryableError(
         f"Kafka at {kafka.bootstrap} did not answer for {waited_s:g} s: {reason}",
         remedy="start the broker (`just up`, or `panda demo` for the embedded one), or correct PANDA_KAFKA__BOOTSTRAP",
     )
 
 
-def partitions(consumer: Consumer, kafka: KafkaSettings, topics: list[str]) -> list[TopicPartition]:
-    """All partitions of some topics.
+def partitions(
+    consumer: Consumer, kafka: KafkaSettings, topics: list[str], patience_s: float | None = None
+) -> list[TopicPartition]:
+    """All partitions of some topics; `START_S` is the patience if none is given.
 
     Raises: `DependencyError` where the broker does not answer or does not have a topic.
     """
+    patience_s = START_S if patience_s is None else patience_s
     try:
         # All topics are asked for: the embedded broker would create a single one that it is asked about.
-        known = consumer.list_topics(timeout=START_S).topics
+        known = consumer.list_topics(timeout=patience_s).topics
     except KafkaException as error:
-        raise down(kafka, START_S, error.args[0].str()) from error
+        raise down(kafka, patience_s, error.args[0].str()) from error
     missing = [topic for topic in topics if topic not in known or not known[topic].partitions]
     if missing:
         raise DependencyError(

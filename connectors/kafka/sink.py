@@ -13,6 +13,7 @@ from bytewax.outputs import FixedPartitionedSink, StatefulSinkPartition
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from connectors.errors import FatalError
+from connectors.heartbeat import beat
 from connectors.kafka import client
 from connectors.kafka.client import Reachability, producer_config
 from connectors.kafka.records import Outgoing, Writable
@@ -49,7 +50,8 @@ class Writer:
                     else:
                         produce(topic, value, key, headers=headers)
                     break
-                except BufferError:
+                except BufferError:  # the queue is full: bounded memory while the broker is away
+                    beat()
                     self._producer.poll(FULL_WAIT_S)
                     self._raise_failure()
                 except KafkaException as error:
@@ -62,9 +64,13 @@ class Writer:
     def flush(self) -> None:
         """Returns when the broker has acknowledged everything written. Raises: `FatalError` as `write`."""
         began = time.monotonic()
+        left = len(self._producer)
         try:
             while self._producer.flush(FULL_WAIT_S):
                 self._raise_failure()
+                before, left = left, len(self._producer)
+                if left < before:
+                    beat()
                 if time.monotonic() - began > client.SILENCE_S:
                     self._reachability.silent(f"no acknowledgement for {client.SILENCE_S:g} s")
         except KafkaException as error:

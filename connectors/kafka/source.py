@@ -167,12 +167,14 @@ def _lost(topic: str, partition: int, position: int, first: int, end: int) -> Fa
     )
 
 
-def _bounds(consumer: Consumer, kafka: KafkaSettings, parts: list[TopicPartition]) -> list[tuple[int, int]]:
+def _bounds(
+    consumer: Consumer, kafka: KafkaSettings, parts: list[TopicPartition], patience_s: float = START_S
+) -> list[tuple[int, int]]:
     """Offset of the first record and of the one after the last, for each partition."""
     try:
-        return [consumer.get_watermark_offsets(part, timeout=START_S) for part in parts]
+        return [consumer.get_watermark_offsets(part, timeout=patience_s) for part in parts]
     except KafkaException as error:
-        raise down(kafka, START_S, error.args[0].str()) from error
+        raise down(kafka, patience_s, error.args[0].str()) from error
 
 
 # --- as a Bytewax source ----------------------------------------------------------------------------------------------
@@ -331,28 +333,32 @@ def first_offsets(kafka: KafkaSettings, topics: list[str]) -> Positions:
 
 
 class Offsets:
-    """Where topics end and how far groups have read; holds a connection, for repeated questions."""
+    """Where topics end and how far groups have read; holds a connection, for repeated questions.
 
-    def __init__(self, kafka: KafkaSettings, group: str, topics: list[str]) -> None:
+    A broker that has not answered one within `patience_s` counts as down.
+    """
+
+    def __init__(self, kafka: KafkaSettings, group: str, topics: list[str], *, patience_s: float | None = None) -> None:
         self._kafka = kafka
+        self._patience_s = START_S if patience_s is None else patience_s
         self._consumer = Consumer(consumer_config(kafka, group) | {"error_cb": lambda error: None})
         try:
-            self._parts = partitions(self._consumer, kafka, topics)
+            self._parts = partitions(self._consumer, kafka, topics, self._patience_s)
         except BaseException:
             self.close()
             raise
 
     def ends(self) -> Positions:
         """The offset after the last record of each partition."""
-        bounds = _bounds(self._consumer, self._kafka, self._parts)
+        bounds = _bounds(self._consumer, self._kafka, self._parts, self._patience_s)
         return {(part.topic, part.partition): end for part, (_, end) in zip(self._parts, bounds, strict=True)}
 
     def committed(self) -> Positions:
         """What the group has mirrored; partitions of which it never has are left out."""
         try:
-            parts = self._consumer.committed(self._parts, timeout=START_S)
+            parts = self._consumer.committed(self._parts, timeout=self._patience_s)
         except KafkaException as error:
-            raise down(self._kafka, START_S, error.args[0].str()) from error
+            raise down(self._kafka, self._patience_s, error.args[0].str()) from error
         return {(part.topic, part.partition): part.offset for part in parts if part.offset >= 0}
 
     def close(self) -> None:

@@ -32,8 +32,9 @@ from obstore.exceptions import (
 )
 from obstore.store import S3Store
 
+from connectors.dependencies import transient
 from connectors.errors import ConfigError, DependencyError, FatalError, PipelineError, RetryableError
-from connectors.lake.stores import FULL, LOCK, Stored, another_writer
+from connectors.lake.stores import LOCK, Stored, another_writer
 from connectors.settings import LakeSettings
 
 LEASE_S: Final = 30.0  # a lease that has not been renewed for so long is anyone's
@@ -131,8 +132,7 @@ class Bucket:
             try:
                 write(local)
             except (OSError, duckdb.Error) as error:
-                full = any(os.strerror(number) in str(error) for number in FULL)
-                kind = RetryableError if full else DependencyError
+                kind = RetryableError if transient(error) else DependencyError
                 raise kind(
                     f"a file for the lake cannot be made in {directory}: {error}", remedy="make room, or set TMPDIR"
                 ) from error

@@ -3,10 +3,8 @@
 What a store promises: `put` leaves a file whole or not at all, and a name that was put is seen by the next listing.
 """
 
-import errno
 import fcntl
 import os
-import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path, PurePosixPath
@@ -14,13 +12,12 @@ from typing import Any, Final, NamedTuple, Protocol, TypeVar
 
 import duckdb
 
+from connectors.dependencies import Stopped, circuit, transient
 from connectors.errors import ConfigError, DependencyError, PipelineError, RetryableError
-from connectors.logging import logger
 from connectors.settings import LakeSettings
 
-FULL: Final = (errno.ENOSPC, errno.EDQUOT, errno.EFBIG, errno.EIO, errno.ESTALE)  # what room or time may put right
 LOCK: Final = ".archive.lock"
-LONGEST_WAIT_S: Final = 5.0
+LAKE: Final = "lake"  # its circuit
 
 Lake = LakeSettings | Path | str  # by its settings, or a directory
 _T = TypeVar("_T")
@@ -93,26 +90,15 @@ def patiently(attempt: Callable[[], _T], *, stop: Callable[[], bool], what: str)
 
     Raises: `DependencyError` when the process is stopped meanwhile.
     """
-    away_since: float | None = None
-    pause_s = 0.05
-    while True:
-        try:
-            answer = attempt()
-        except RetryableError as error:
-            if stop():
-                raise DependencyError(
-                    f"stopped while the lake could not be used: {what}: {error.message}",
-                    remedy=f"{error.remedy}; what is not in it is read again at the next start",
-                ) from error
-            if away_since is None:
-                away_since = time.monotonic()
-                logger().warning("lake.unavailable", what=what, error=error.message, remedy=error.remedy)
-            time.sleep(pause_s)
-            pause_s = min(2 * pause_s, LONGEST_WAIT_S)
-            continue
-        if away_since is not None:
-            logger().info("lake.available", away_s=round(time.monotonic() - away_since, 3))
-        return answer
+    try:
+        return circuit(LAKE, lost="lake.unavailable", found="lake.available").wait(attempt, stop=stop, what=what)
+    except Stopped as stopped:
+        error = stopped.__cause__
+        assert isinstance(error, RetryableError)
+        raise DependencyError(
+            f"stopped while the lake could not be used: {what}: {error.message}",
+            remedy=f"{error.remedy}; what is not in it is read again at the next start",
+        ) from error
 
 
 def sync(path: Path) -> None:
@@ -121,12 +107,6 @@ def sync(path: Path) -> None:
         os.fsync(descriptor)
     finally:
         os.close(descriptor)
-
-
-def _is_full(error: OSError | duckdb.Error) -> bool:
-    if isinstance(error, OSError):
-        return error.errno in FULL
-    return any(os.strerror(number) in str(error) for number in FULL)
 
 
 class Directory:
@@ -144,7 +124,7 @@ class Directory:
         try:
             yield
         except (OSError, duckdb.Error) as error:
-            kind = RetryableError if _is_full(error) else DependencyError
+            kind = RetryableError if transient(error) else DependencyError
             raise kind(
                 f"the lake cannot be written: {self._path / str(name)}: {error}",
                 remedy="make room or give access; the archive goes on where it stopped",

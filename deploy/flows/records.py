@@ -17,15 +17,31 @@ Standing = Literal["waiting", "starting", "live", "restarting", "failed"]
 
 @dataclass(frozen=True)
 class Request:
-    """Which flows shall run. `id` is another with every request, also one for the same flows."""
+    """Which flows shall run. `id` is another with every request, also one for the same flows.
+
+    A flow whose heartbeat is older than `stuck_s` seconds is killed and started again.
+    """
 
     id: str
     flows: list[Flow]
+    stuck_s: float = 30.0
+
+
+@dataclass(frozen=True)
+class Away:
+    """A dependency that a flow waits for. `since` is UTC."""
+
+    name: str
+    since: str
+    reason: str
 
 
 @dataclass(frozen=True)
 class FlowReport:
-    """How one flow does. `since` is UTC; `restarts` counts since the supervisor took it; `reason` says why it is not live."""
+    """How one flow does. `since` is UTC; `restarts` counts since the supervisor took it; `reason` says why it is not live.
+
+    `stuck` counts the restarts because of a heartbeat that had stopped; `waits_for` is what a live flow says is away.
+    """
 
     name: str
     state: Standing
@@ -36,6 +52,8 @@ class FlowReport:
     reason: str = ""
     last_lines: str = ""
     fingerprint: dict[str, str] = field(default_factory=dict)
+    stuck: int = 0
+    waits_for: list[Away] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

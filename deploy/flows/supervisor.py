@@ -21,6 +21,7 @@ from dataflows.process import stop_on_signals, stopping
 from deploy.flows.declared import code_version
 from deploy.flows.keeper import Keeper
 from deploy.flows.records import SUPERVISOR, read_request, request_file
+from deploy.flows.voice import Voice
 from deploy.services.places import Places
 from deploy.services.processes import Processes
 
@@ -46,7 +47,8 @@ def only_one(places: Places) -> Iterator[None]:
 
 def keep(places: Places) -> None:
     """Keeps flows until this process is asked to stop."""
-    keeper = Keeper(places.run, places.logs / SUPERVISOR, code_version())
+    voice = Voice()
+    keeper = Keeper(places.run, places.logs / SUPERVISOR, code_version(), alert=voice.say)
     seen: tuple[int, int] | None = None
     try:
         while not stopping():
@@ -55,12 +57,15 @@ def keep(places: Places) -> None:
                 request = read_request(places.run)
                 if request is not None:
                     logger().info("flows.requested", flows=[flow.name for flow in request.flows])
+                    voice.lend(request.flows)
                     keeper.take(request)
                     seen = found
             keeper.round()
+            voice.breathe()
             time.sleep(LOOK_S)
     finally:
         keeper.stop()
+        voice.close()
         logger().info("flows.stopped")
 
 
@@ -75,7 +80,7 @@ def _identity(path: Path) -> tuple[int, int] | None:
 
 def main() -> None:
     """The process."""
-    stop_on_signals()
+    stop_on_signals(watched=False)  # its end takes as long as that of its flows
     logging.configure(LogSettings(), SUPERVISOR)
     if len(sys.argv) != 2:
         raise ConfigError("one folder is needed", remedy="python -m deploy.flows.supervisor .services")

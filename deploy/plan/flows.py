@@ -63,7 +63,7 @@ class Flows:
             return
         wanted = self._wanted()
         if wanted:
-            self._control.apply(wanted)
+            self._control.apply(wanted, stuck_s=self._settings.deploy.stuck_s)
         else:
             self._control.down()
 
@@ -85,9 +85,13 @@ def _state(flow: Flow, found: FlowReport | None, lag: int | None) -> State:
             what, False, f"{found.state} since {found.since}: {found.reason}\n{found.last_lines}".rstrip(": \n")
         )
     told = f"live since {found.since}, pid {found.pid}, {found.restarts} restarts"
-    if not flow.group:
-        return State(what, True, told)
-    return State(what, True, f"{told}, {'lag not known' if lag is None else f'{lag} records behind'}")
+    if found.stuck:
+        told += f" ({found.stuck} because it was stuck)"
+    if flow.group:
+        told += f", {'lag not known' if lag is None else f'{lag} records behind'}"
+    if found.waits_for:
+        told += "".join(f"; waits for {one.name} since {one.since}: {one.reason}" for one in found.waits_for)
+    return State(what, not found.waits_for, told)
 
 
 def behind(kafka: KafkaSettings, flows: Sequence[Flow]) -> dict[str, int]:

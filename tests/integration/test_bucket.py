@@ -15,6 +15,7 @@ from pydantic import SecretStr
 from structlog.testing import capture_logs
 
 from analytics.queries import Queries, connect, sql
+from connectors.dependencies import ATTEMPTS
 from connectors.errors import ConfigError, DependencyError, FatalError
 from connectors.kafka.records import Record
 from connectors.lake import bucket
@@ -208,9 +209,11 @@ def test_a_store_that_is_away_is_waited_for_said_once_and_nothing_is_lost():
     archive.add(many(20))
     first.stop()
     servers: list[Server] = []
+    asked: list[int] = []
 
     def returns(port: int) -> bool:
-        if not servers:
+        asked.append(port)
+        if not servers and len(asked) > ATTEMPTS:
             servers.append(Server(port))
             servers[0].make("away")
         return False
@@ -313,7 +316,7 @@ def test_a_renewal_whose_answer_was_lost_is_no_other_writer(lake: LakeSettings, 
     archive.flush()
     archive.close()
 
-    assert [line["event"] for line in logged] == ["lake.unavailable", "lake.available"]
+    assert logged == []
     assert offsets(lake) == [0]
 
 

@@ -17,6 +17,7 @@ from bytewax.run import cli_main
 from bytewax.testing import TestingSource, run_main
 from structlog.testing import capture_logs
 
+from connectors.dependencies import ATTEMPTS
 from connectors.errors import ConfigError, DependencyError
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.records import Outgoing, Record
@@ -310,7 +311,7 @@ def test_when_a_full_disk_has_room_again_everything_is_written(tmp_path: Path):
 
         def stop() -> bool:
             asked.append(1)
-            if len(asked) == 2:
+            if len(asked) == ATTEMPTS + 1:
                 make_room()
             return False
 

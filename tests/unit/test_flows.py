@@ -29,11 +29,13 @@ from deploy.flows.control import Control
 from deploy.flows.declared import Flow, declared
 from deploy.flows.keeper import Keeper
 from deploy.flows.records import Report, Request, read_report, request_file
+from deploy.flows.voice import Voice, kafka_of
 from deploy.plan.answering import answering
-from deploy.plan.flows import Flows, differences
+from deploy.plan.flows import Flows, _state, differences
 from deploy.plan.steps import Context
 from deploy.services.places import PROJECT
 from deploy.supervisor import ChildDied
+from functions.events import SystemAlert
 
 SECRET = SecretStr("not a real one")
 LIVE = "import os, pathlib, signal, time; pathlib.Path(os.environ['PANDA_READY_FILE']).write_text('')"
@@ -389,3 +391,134 @@ def test_apply_says_why_a_flow_failed_with_its_exit_code_and_the_others_run_on(c
 
     assert failed.value.exit_code == 2
     assert {f.name: f.state for f in control.report().flows} == {"a": "failed", "b": "live"}
+
+
+# --- heartbeats -------------------------------------------------------------------------------------------------------
+
+BEATS = """
+import os, pathlib, signal, sys, time
+from connectors import dependencies, heartbeat
+heartbeat.EVERY_S = 0.02
+signal.signal(signal.SIGTERM, lambda *_: sys.exit(0))
+heartbeat.beat()
+pathlib.Path(os.environ['PANDA_READY_FILE']).write_text('')
+while True:
+    if pathlib.Path('away').exists():
+        dependencies.circuit('redis').open('refused')
+    else:
+        dependencies.circuit('redis').answered()
+    heartbeat.beat()
+    time.sleep(0.02)
+"""
+
+
+@pytest.fixture
+def beating(keeper, tmp_path):
+    """A keeper of one flow that beats, whose heartbeat may be three seconds old; and what it has alerted."""
+    told = []
+    keeper.alert = told.append
+    one = flow("a", BEATS)
+    one = replace(one, directory=str(tmp_path), environment=one.environment | {"PYTHONPATH": str(PROJECT)})
+    keeper.take(Request("r", [one], stuck_s=3.0))
+    work(keeper, lambda: states(keeper) == {"a": "live"})
+    return told
+
+
+def test_a_flow_that_stands_still_is_killed_and_started_again_with_an_alert(keeper, beating):
+    before = read_report(keeper.run).flows[0].pid
+    os.kill(before, signal.SIGSTOP)
+    began = time.monotonic()
+
+    work(keeper, lambda: states(keeper) == {"a": "restarting"})
+    assert 2.0 < time.monotonic() - began < 12
+    assert not psutil.pid_exists(before)
+    [told] = read_report(keeper.run).flows
+    assert told.reason in [f"stuck: no heartbeat for {n} s, killed; started again after 0.05 s" for n in range(3, 9)]
+    work(keeper, lambda: states(keeper) == {"a": "live"})
+
+    [after] = read_report(keeper.run).flows
+    assert (after.restarts, after.stuck, after.pid == before) == (1, 1, False)
+    assert [(alert.severity, alert.code, alert.subject) for alert in beating] == [("warning", "flow.stuck", "a")]
+
+
+def test_a_flow_that_beats_lives_on_and_a_wall_clock_that_jumps_kills_nobody(keeper, beating, monkeypatch):
+    before = read_report(keeper.run).flows[0].pid
+    for jump in (-86_400, 86_400):
+        monkeypatch.setattr("time.time", lambda jump=jump: 1.8e9 + jump)
+        until_s = time.monotonic() + 4.0
+        while time.monotonic() < until_s:
+            keeper.round()
+            time.sleep(0.05)
+
+    assert (states(keeper), read_report(keeper.run).flows[0].pid) == ({"a": "live"}, before)
+    assert beating == []
+
+
+def test_a_supervisor_that_stood_still_itself_gives_its_flows_time_to_beat(keeper, beating):
+    before = read_report(keeper.run).flows[0].pid
+    os.kill(before, signal.SIGSTOP)
+    real = time.monotonic
+    keeper.now = lambda: real() + 100.0
+    keeper.round()
+    os.kill(before, signal.SIGCONT)
+    until_s = real() + 4.0
+    while real() < until_s:
+        keeper.round()
+        time.sleep(0.05)
+
+    assert (states(keeper), read_report(keeper.run).flows[0].pid) == ({"a": "live"}, before)
+
+
+def test_a_flow_says_for_what_it_waits_and_status_says_it_until_it_is_over(keeper, beating, tmp_path):
+    (tmp_path / "away").touch()
+    work(keeper, lambda: read_report(keeper.run).flows[0].waits_for)
+    [told] = read_report(keeper.run).flows
+    assert [(one.name, one.reason) for one in told.waits_for] == [("redis", "refused")]
+    state = _state(flow("a", BEATS), told, None)
+    assert not state.ok
+    assert state.detail.endswith(f"; waits for redis since {told.waits_for[0].since}: refused")
+
+    (tmp_path / "away").unlink()
+    work(keeper, lambda: not read_report(keeper.run).flows[0].waits_for)
+    assert _state(flow("a", BEATS), read_report(keeper.run).flows[0], None).ok
+
+
+@pytest.mark.parametrize(
+    ("code", "severity", "told"),
+    [(4, "critical", "flow.failed"), (2, "critical", "flow.failed"), (3, "warning", "flow.died")],
+)
+def test_every_death_is_an_alert_and_one_that_is_not_started_again_is_critical(keeper, code, severity, told):
+    alerts = []
+    keeper.alert = alerts.append
+    keeper.take(Request("r", [flow("a", f"exit({code})")]))
+    work(keeper, lambda: alerts)
+
+    assert (alerts[0].severity, alerts[0].code, alerts[0].subject) == (severity, told, "a")
+    assert f"flow a ended with exit code {code}" in alerts[0].message
+
+
+def test_the_supervisor_speaks_by_a_user_who_may_write_alerts():
+    flows = [
+        Flow(
+            name,
+            [],
+            {
+                "PANDA_KAFKA__BOOTSTRAP": "127.0.0.1:1",
+                "PANDA_KAFKA__SECURITY_PROTOCOL": "SASL_PLAINTEXT",
+                "PANDA_KAFKA__USERNAME": name,
+                "PANDA_KAFKA__PASSWORD": "p",
+            },
+            ".",
+            "v",
+        )
+        for name in ("archive", "api", "pipeline-paper")
+    ]
+    voice = Voice()
+
+    voice.lend(flows)
+
+    assert voice._settings == kafka_of(flows[2])
+    voice.lend([])
+    voice.say(SystemAlert("info", "x", "x", "x"))  # nobody to speak by: nothing raises
+    voice.breathe()
+    voice.close()
