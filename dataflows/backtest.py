@@ -18,7 +18,8 @@ from functions.calendar import date_of, day_of
 from functions.events import AccountConfig, InstrumentConfig, StrategyConfig, rupees, tick_id
 from functions.kernel import records
 from functions.portfolio import ACCOUNT, ACCOUNT_LEVEL, FILL
-from functions.publication import Publication, Publisher, average_price
+from functions.press import average_price
+from functions.publication import Publication, Publisher
 from functions.quality import judge, no_ticks_seen, reasons
 from functions.risk import refusal_counts
 from functions.shard import Shard

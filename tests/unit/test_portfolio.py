@@ -2,7 +2,7 @@
 
 from functions.events import PaperVenue, rupees
 from functions.portfolio import ACCOUNT_LEVEL, POSITION_LEVEL, STRATEGY_LEVEL
-from functions.publication import average_price
+from functions.press import average_price
 from tests.desk import RUPEE, Desk, account, clock, instrument, lax, strategy, tick
 
 

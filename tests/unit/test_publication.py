@@ -10,7 +10,8 @@ from functions import topics
 from functions.account import ALERT, ILLEGAL_TRANSITION
 from functions.configuration import validate_strategy
 from functions.events import PaperVenue, decode, encode, event_id
-from functions.publication import Publication, Publisher, average_price
+from functions.press import average_price
+from functions.publication import Publication, Publisher
 from functions.shard import NO_DECISIONS, Decisions, Shard
 from functions.signals import NO_SIGNALS
 from functions.ticks import NO_TICKS
