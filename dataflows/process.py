@@ -35,6 +35,7 @@ def run(flow: Dataflow, *, epoch_s: float = 0.25) -> None:
     Raises: the `PipelineError` that ended it; anything else becomes a `FatalError`, as the state is then in doubt.
     """
     stop_on_signals()
+    os.environ["RUST_BACKTRACE"] = "0"  # Bytewax's own frames help nobody, and naming them holds the end up for seconds
     gc.collect()
     gc.freeze()
     gc.set_threshold(100_000, 20, 50)  # batches make many short-lived tuples and no cycles

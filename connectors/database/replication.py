@@ -1,12 +1,13 @@
 """Postgres's replication slot: how far Debezium has read the outbox, and whether it can still go on from there."""
 
-from typing import Final
+from typing import Any, Final
 
-from sqlalchemy import text
+from sqlalchemy import Engine, text
 
 from connectors.database.address import is_postgres
 from connectors.database.failures import translated
 from connectors.database.schema import open_engine
+from connectors.dependencies import circuit
 from connectors.errors import DependencyError
 
 FAR_BEHIND: Final = 512 * 1024 * 1024  # bytes of log kept for a reader who does not come
@@ -15,6 +16,11 @@ _STATE: Final = text(
     "SELECT wal_status, active, pg_wal_lsn_diff(pg_current_wal_lsn(), restart_lsn) AS behind "
     "FROM pg_replication_slots WHERE slot_name = :slot"
 )
+
+
+def _found(url: str, engine: Engine, slot: str) -> Any:
+    with translated(url), engine.connect() as connection:
+        return connection.execute(_STATE, {"slot": slot}).one_or_none()
 
 
 def refuse_lost_slot(url: str, slot: str) -> None:
@@ -27,8 +33,7 @@ def refuse_lost_slot(url: str, slot: str) -> None:
         return
     engine = open_engine(url)
     try:
-        with translated(url), engine.connect() as connection:
-            found = connection.execute(_STATE, {"slot": slot}).one_or_none()
+        found = circuit("postgres").ask(lambda: _found(url, engine, slot))
     finally:
         engine.dispose()
     if found is None:

@@ -17,6 +17,7 @@ from connectors.settings import KafkaSettings
 START_S: Final = 10.0  # a broker that has not answered by then is reported as down
 SILENCE_S: Final = 6.0  # a running client takes a request without an answer for this long as a lost connection
 MAX_MESSAGE_BYTES: Final = 8 * 1024 * 1024  # a snapshot is one record
+QUEUED_KBYTES: Final = 64 * 1024  # of memory, for what the broker has not acknowledged; then a writer waits
 READER_GROUP: Final = (
     "panda-reader"  # librdkafka wants a name, and the broker a right to it, where nothing is committed
 )
@@ -100,6 +101,7 @@ def producer_config(kafka: KafkaSettings, *, linger_ms: float, delivery_timeout_
             # single records gain nothing; the embedded broker keeps 5 MiB a partition, as compressed
             "compression.type": "lz4" if linger_ms or kafka.embedded else "none",
             "message.max.bytes": MAX_MESSAGE_BYTES,
+            "queue.buffering.max.kbytes": QUEUED_KBYTES,
             "delivery.timeout.ms": int(delivery_timeout_s * 1000),
             "delivery.report.only.error": True,
         }

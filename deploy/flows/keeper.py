@@ -217,8 +217,10 @@ class Keeper:
 
     def _stop(self, kept: _Kept) -> None:
         if kept.child.process is not None and kept.state in ("starting", "live"):
+            began = self.now()
             code = self._supervisor.stop(kept.child)
-            logger().info("flow.stopped", name=kept.flow.name, exit_code=code)
+            took_s = round(self.now() - began, 2)
+            logger().info("flow.stopped", name=kept.flow.name, exit_code=code, took_s=took_s)
 
     def _enter(self, kept: _Kept, state: Standing, reason: str = "") -> None:
         kept.waits_for = []
