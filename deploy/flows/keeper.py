@@ -2,7 +2,7 @@
 
     waiting ─► starting ─► live
                   ▲          │ died, or its heartbeat has stopped
-                  └ restarting ◄┘ ─► failed: exit code 2 or 4, or too often
+                  └ restarting ◄┘ ─► failed: exit code 2 or 4, or too often with another than 3
 
 A flow is started when each one before it is live, has failed, or has taken its time. A live one whose heartbeat is too old
 is killed: it would not hear a request to stop. Every death is told in `system.alerts`.
@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Final
 
 from api.flows import REPORT
+from connectors.errors import DependencyError
 from connectors.heartbeat import Waiting, read, seen
 from connectors.logging import logger
 from deploy.flows.declared import Flow
@@ -42,10 +43,15 @@ def pause_s(code: int, deaths: int, *, first_s: float = FIRST_S, limit: int = LI
     [1.0, 2.0, 4.0, 60.0, 60.0, None]
     >>> pause_s(2, 1), pause_s(4, 1), pause_s(-9, 1)
     (None, None, 1.0)
+
+    A dependency that is down may be so for days; who needs it tries again every minute.
+
+    >>> pause_s(3, 1_000)
+    60.0
     """
-    if code in _NEVER or deaths > limit:
+    if code in _NEVER or (deaths > limit and code != DependencyError.exit_code):
         return None
-    return min(first_s * 2 ** (deaths - 1), LONGEST_S)
+    return min(first_s * 2 ** min(deaths - 1, 10), LONGEST_S)
 
 
 def _ended(code: int) -> str:

@@ -276,14 +276,22 @@ def test_what_is_wrong_or_unsafe_is_not_started_again_and_says_so_with_its_last_
 
 
 def test_a_flow_that_ends_again_and_again_is_left_alone_until_it_is_asked_for_anew(keeper):
-    keeper.take(Request("r", [flow("a", "exit(3)")]))
+    keeper.take(Request("r", [flow("a", "exit(1)")]))
 
     work(keeper, lambda: states(keeper) == {"a": "failed"})
     [told] = read_report(keeper.run).flows
-    assert (told.restarts, told.reason) == (2, "ended with exit code 3, after 2 restarts in a row: left alone")
+    assert (told.restarts, told.reason) == (2, "ended with exit code 1, after 2 restarts in a row: left alone")
 
     keeper.take(Request("again", [flow("a", STAYS)]))
     work(keeper, lambda: states(keeper) == {"a": "live"})
+
+
+def test_a_flow_whose_dependency_is_down_is_never_given_up(keeper):
+    keeper.first_s = 0.001
+    keeper.take(Request("r", [flow("a", "exit(3)")]))
+
+    work(keeper, lambda: read_report(keeper.run).flows[0].restarts > keeper.limit + 1)
+    assert read_report(keeper.run).flows[0].state != "failed"
 
 
 def test_a_flow_that_is_killed_is_started_again(keeper):
