@@ -7,7 +7,7 @@ and strategies change while the flow runs; instruments at its next start, as row
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
@@ -264,13 +264,13 @@ class Desk:
             (topic, key, msgspec.json.encode(p)) for (topic, key), p in self.made_of.known.items() if topic in _CHANGING
         ]
         return msgspec.msgpack.encode(
-            {
-                "instruments": msgspec.json.encode(self.made_of.instruments),
-                "accounts": msgspec.json.encode(self.made_of.accounts),
-                "strategies": msgspec.json.encode(self.made_of.strategies),
-                "known": known,
-                "closing": [tuple(closing) for closing in self.closing],
-            }
+            _Described(
+                instruments=msgspec.json.encode(self.made_of.instruments),
+                accounts=msgspec.json.encode(self.made_of.accounts),
+                strategies=msgspec.json.encode(self.made_of.strategies),
+                known=known,
+                closing=[tuple(closing) for closing in self.closing],
+            )
         )
 
 
@@ -278,36 +278,57 @@ def _accounts(known: Known, broker: str) -> list[AccountConfig]:
     return [p for p in known.values() if isinstance(p, AccountConfig) and p.broker == broker]
 
 
+_Place = Annotated[int, msgspec.Meta(ge=0, le=2**31)]
+_Holding = Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)]
+
+
+class _Described(msgspec.Struct):
+    """What a desk says of its configuration; the bytes are JSON."""
+
+    instruments: bytes
+    accounts: bytes
+    strategies: bytes
+    known: list[tuple[str, bytes, bytes]]  # topic, key, payload
+    closing: list[tuple[_Place, _Place, _Holding]]
+
+
+_decode_described = msgspec.msgpack.Decoder(_Described).decode
+
 _CHANGING: Final = (CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
 
 
 def accounts_of(state: Mapping[str, bytes]) -> list[str]:
     """The accounts of a desk with this state."""
-    accounts = msgspec.json.decode(msgspec.msgpack.decode(state["desk"])["accounts"], type=list[AccountConfig])
+    accounts = msgspec.json.decode(_decode_described(state["desk"]).accounts, type=list[AccountConfig])
     return [account.account for account in accounts]
 
 
 def restored(state: Mapping[str, bytes], broker: str, seat: Seat = ALONE) -> Desk:
     """The desk with this state. Raises: `ValueError`, `KeyError` where it is none."""
-    kept = msgspec.msgpack.decode(state["desk"])
+    kept = _decode_described(state["desk"])
     known: Known = {
-        (topic, bytes(key)): msgspec.json.decode(payload, type=PAYLOADS_OF[topic])
-        for topic, key, payload in kept["known"]
+        (topic, key): msgspec.json.decode(payload, type=PAYLOADS_OF[topic]) for topic, key, payload in kept.known
     }
     desk = Desk(
         Configuration(
-            msgspec.json.decode(kept["instruments"], type=list[InstrumentConfig]),
-            msgspec.json.decode(kept["accounts"], type=list[AccountConfig]),
-            msgspec.json.decode(kept["strategies"], type=list[StrategyConfig]),
+            msgspec.json.decode(kept.instruments, type=list[InstrumentConfig]),
+            msgspec.json.decode(kept.accounts, type=list[AccountConfig]),
+            msgspec.json.decode(kept.strategies, type=list[StrategyConfig]),
             known,
         ),
         broker,
         seat,
     )
-    desk.closing = [Closing(*closing) for closing in kept["closing"]]
+    desk.closing = [Closing(*closing) for closing in kept.closing]
+    for closing in desk.closing:
+        if closing.subscription >= len(desk.shard.subscription_names) or closing.instrument >= len(desk.shard.tokens):
+            raise ValueError(f"{closing} is for a subscription or an instrument that this desk does not have")
     desk.shard.load(state["account"])
     desk.roster.load(state["signals"])
     desk.publisher.load(state["publish"])
+    unnamed = set(desk.shard.working()) - set(desk.publisher.working)
+    if unnamed:
+        raise ValueError(f"orders {sorted(unnamed)} work, and nobody knows what they are named after")
     return desk
 
 

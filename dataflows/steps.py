@@ -177,7 +177,7 @@ class Gate:
         try:
             if len(blob) != size:
                 watch.load(blob[size:])
-        except msgspec.MsgspecError as error:
+        except (msgspec.MsgspecError, UnicodeDecodeError) as error:
             raise StateMismatch(f"gate: {len(blob)} bytes in the snapshot, {size} here") from error
         self.watch = watch
         self.seen[...] = np.frombuffer(blob[:size], self.seen.dtype)

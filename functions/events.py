@@ -387,6 +387,8 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     data: msgspec.Raw
 
 
+UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec raises on bytes of others
+
 decode_head = msgspec.json.Decoder(Head).decode
 _decode_data = {name: msgspec.json.Decoder(payload).decode for name, payload in PAYLOADS.items()}
 encode = msgspec.json.Encoder().encode
@@ -397,9 +399,16 @@ def decode(raw: bytes) -> EventEnvelope[Any]:
 
     Raises: `msgspec.DecodeError` (with the path of the fault) for anything that is not a known event of a known version.
     """
+    try:
+        return _decoded(raw)
+    except (UnicodeDecodeError, RecursionError) as error:
+        raise msgspec.DecodeError(f"{type(error).__name__}: {error}") from error
+
+
+def _decoded(raw: bytes) -> EventEnvelope[Any]:
     head = decode_head(raw)
     if head.type not in _decode_data:
-        raise msgspec.ValidationError(f"unknown event type {head.type!r} - at `$.type`")
+        raise msgspec.ValidationError(f"unknown event type {head.type[:40]!r} - at `$.type`")
     if head.version != VERSION:
         raise msgspec.ValidationError(
             f"version {head.version} of {head.type}, this code reads {VERSION} - at `$.version`"

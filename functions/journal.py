@@ -17,6 +17,8 @@ from typing import Any, Final
 
 import msgspec
 
+from functions.events import UNREADABLE
+
 JOURNAL_VERSION: Final = 1
 SNAPSHOT_VERSION: Final = 3
 NO_JOURNAL: Final = -1  # a snapshot that was written before there was one
@@ -90,8 +92,10 @@ def decode_line(raw: bytes) -> Line:
     """
     try:
         line = _decode(raw)
-    except msgspec.DecodeError as error:
+    except UNREADABLE as error:
         raise UnknownFormat(f"no line of a journal: {error}") from error
+    if isinstance(line, Entry) and any(len(batch.runs) % 4 for batch in line.batches):
+        raise UnknownFormat("no line of a journal: a run is four numbers")
     if line.version != JOURNAL_VERSION:
         raise UnknownFormat(f"a journal line of version {line.version}, this code knows up to {JOURNAL_VERSION}")
     return line
@@ -181,7 +185,7 @@ def decode_snapshot(raw: bytes) -> Snapshot:
         if version != SNAPSHOT_VERSION:
             raise UnknownFormat(f"a snapshot of version {version}, this code knows up to {SNAPSHOT_VERSION}")
         return msgspec.convert(kept, Snapshot)
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError) as error:
+    except (*UNREADABLE, KeyError, TypeError, AttributeError) as error:
         raise UnknownFormat(f"no snapshot: {type(error).__name__}: {error}") from error
 
 

@@ -39,6 +39,7 @@ from functions.press import (
 from functions.risk import REFUSAL, explain
 from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
 from functions.signals import NO_SIGNALS
+from functions.tape import NAMING
 from functions.templates import ID_LENGTH, Phrases, compiled, joined, longest
 from functions.ticks import NO_TICKS, Rows
 
@@ -253,6 +254,8 @@ class Publisher:
         if len(blob) % WORKING.itemsize or len(blob) // WORKING.itemsize > len(self._working):
             raise StateMismatch(f"publisher: {len(blob)} bytes are no working orders of this shard")
         known = np.frombuffer(blob, WORKING)
+        if not NAMING[known["id"]].all() or not NAMING[known["correlation"]].all():
+            raise StateMismatch("publisher: what working orders are named after are no ids")
         self._working[: len(known)] = known
         self._state["working"] = len(known)
 

@@ -15,8 +15,9 @@ from functions import account as fold
 from functions.account import ALERT, SHARD, STRATEGY
 from functions.calendar import FIRST_DAY, SESSIONS
 from functions.costs import rate_table
-from functions.events import AccountConfig, InstrumentConfig, PaperVenue, StrategyConfig, micro
+from functions.events import UNREADABLE, AccountConfig, InstrumentConfig, PaperVenue, StrategyConfig, micro
 from functions.instruments import instrument_table
+from functions.integrity import Loose, Sizes, chained, examine
 from functions.kernel import records
 from functions.orders import ORDER, ORDER_EVENT, PRODUCTS
 from functions.paper import VENUE
@@ -37,6 +38,24 @@ def _array_to_bytes(array: Rows) -> bytes:
     file = io.BytesIO()
     np.save(file, array, allow_pickle=False)
     return file.getvalue()
+
+
+def _array_from(raw: bytes, name: str) -> Rows:
+    """Raises: `StateMismatch`."""
+    try:
+        loaded = np.load(io.BytesIO(raw), allow_pickle=False)
+    except Exception as error:  # NumPy does not say what its reader raises on bytes that it did not write
+        raise StateMismatch(f"{name}: {len(raw)} bytes are no array: {type(error).__name__}: {error}") from error
+    if not isinstance(loaded, np.ndarray):
+        raise StateMismatch(f"{name}: {len(raw)} bytes are an archive and no array")
+    return loaded
+
+
+class _Kept(msgspec.Struct):
+    """What `to_bytes` writes."""
+
+    identity: dict[str, Any]
+    arrays: dict[str, bytes]
 
 
 class Decisions(NamedTuple):
@@ -239,6 +258,11 @@ class Shard:
         held = books[np.isin(books["subscription"], mine) & (books["position"] != 0)]
         return sorted((int(b["subscription"]), int(b["instrument"]), int(b["position"])) for b in held)
 
+    def working(self) -> list[int]:
+        """Numbers of the orders that work."""
+        slots = chained(self.instruments["working"].tolist(), self.orders["next"], "working order")
+        return self.orders["number"][slots].tolist()
+
     # --- state --------------------------------------------------------------------------------------------------------
 
     @property
@@ -257,14 +281,19 @@ class Shard:
         return {name: getattr(self, name).copy() for name in self.STATE}
 
     def restore(self, state: Mapping[str, Rows]) -> None:
-        """Takes over a snapshot of a shard with the same identity. Raises: `StateMismatch`."""
+        """Takes over a snapshot of a shard with the same identity. Raises: `StateMismatch`, before anything is touched."""
         for name in self.STATE:
             mine, theirs = getattr(self, name), state[name]
             if mine.shape != theirs.shape or mine.dtype != theirs.dtype:
                 raise StateMismatch(
                     f"{name}: snapshot has {theirs.shape} rows of another layout, this shard {mine.shape}"
                 )
-            mine[...] = theirs
+        try:
+            examine(state, Sizes(len(self.rate_days), len(METHODS), len(self.strategies)))
+        except Loose as loose:
+            raise StateMismatch(f"the snapshot does not hang together: {loose}") from loose
+        for name in self.STATE:
+            getattr(self, name)[...] = state[name]
         booked = self.books[: int(self.shard["booked"][0])]
         self.book_index[...] = -1
         self.book_index[booked["subscription"], booked["instrument"]] = np.arange(len(booked))
@@ -276,11 +305,17 @@ class Shard:
 
     def load(self, blob: bytes) -> None:
         """Takes over `to_bytes` of a shard with the same identity. Raises: `StateMismatch`."""
-        kept = msgspec.msgpack.decode(blob)
+        try:
+            kept = msgspec.msgpack.decode(blob, type=_Kept)
+        except UNREADABLE as error:
+            raise StateMismatch(f"{len(blob)} bytes are no state of a shard: {error}") from error
         for field, mine in self.identity.items():
-            if kept["identity"].get(field) != mine:
-                raise StateMismatch(f"snapshot has {field} {kept['identity'].get(field)}, this shard {mine}")
-        self.restore({name: np.load(io.BytesIO(kept["arrays"][name]), allow_pickle=False) for name in self.STATE})
+            if kept.identity.get(field) != mine:
+                raise StateMismatch(f"snapshot has {field} {kept.identity.get(field)}, this shard {mine}")
+        missing = set(self.STATE) - set(kept.arrays)
+        if missing:
+            raise StateMismatch(f"snapshot lacks {', '.join(sorted(missing))}")
+        self.restore({name: _array_from(kept.arrays[name], name) for name in self.STATE})
 
     def rebuild(self, fills: Rows) -> None:
         """Books and money from recorded FILL rows, without a decision."""

@@ -11,6 +11,7 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
+from functions import events
 from functions.events import ID_PATTERN, Depth, Quote
 
 Rows = npt.NDArray[Any]  # a structured array; its dtype is said where it is made
@@ -47,6 +48,7 @@ CLOCK: Final = np.int64(-2)  # `instrument` of a row that only says what time it
 NO_TICKS: Final[Rows] = np.empty(0, TICK)
 NO_DEPTH: Final[Rows] = np.empty(0, DEPTH)
 _MAX_I4 = 2**31 - 1
+_MAX_LEVEL: Final = 1e7  # rupees, as the gate has it for the best bid and ask
 
 
 def copied(ticks: Rows) -> Rows:
@@ -57,6 +59,9 @@ def copied(ticks: Rows) -> Rows:
     ([0.0, 0.0], False)
     """
     return np.ascontiguousarray(ticks).view("i8").copy().view(TICK)
+
+
+UNREADABLE: Final = (*events.UNREADABLE, OverflowError, struct.error)
 
 
 class _Needed(Quote, frozen=True):
@@ -89,8 +94,8 @@ def pack(raws: Iterable[bytes], index_of: Callable[[int, int], int], count: int)
     """`count` raw `market_tick` events as TICK rows, with their feed sessions and sequences.
 
     `index_of(token, UNKNOWN)` gives the dense index. A quantity beyond 31 bits is stored as the largest one.
-    Raises: `msgspec.DecodeError` for the first record that is no tick, `OverflowError`/`struct.error` beyond 64 bits;
-    the caller then decodes one by one.
+    Raises: one of `UNREADABLE` for the first record that is no tick, or has a number beyond 64 bits; the caller then
+    decodes one by one.
     """
     buffer = bytearray(64 * count)
     sessions: list[int] = []
@@ -107,13 +112,19 @@ def pack(raws: Iterable[bytes], index_of: Callable[[int, int], int], count: int)
         except struct.error:
             _pack(
                 buffer, offset, _int64(t.exchange_timestamp * 1000), t.last_price, t.bid, t.ask,
-                min(t.bid_quantity, _MAX_I4), min(t.ask_quantity, _MAX_I4), _int64(t.volume_traded), _int64(t.oi),
-                index_of(t.instrument_token, unknown), 0,
+                _int32(min(t.bid_quantity, _MAX_I4)), _int32(min(t.ask_quantity, _MAX_I4)), _int64(t.volume_traded),
+                _int64(t.oi), index_of(t.instrument_token, unknown), 0,
             )  # fmt: skip
         sessions.append(t.session)
         sequences.append(t.sequence)
         offset += 64
     return np.frombuffer(buffer, TICK), sessions, sequences
+
+
+def _int32(value: int) -> int:
+    if not -(2**31) <= value < 2**31:
+        raise msgspec.ValidationError(f"{value} does not fit 32 bits")
+    return value
 
 
 def _int64(value: int) -> int:
@@ -123,13 +134,14 @@ def _int64(value: int) -> int:
 
 
 def depth(raws: Iterable[bytes | None], count: int) -> Rows:
-    """The five levels of these ticks, in micro-rupees; zeros where a tick shows none.
+    """The five levels of these ticks, in micro-rupees; zeros where a tick shows none, or none that can be read.
 
-    Called only for batches in which a venue walks the book: decoding five levels costs five times the tick.
+    Called only for batches in which a venue walks the book: decoding five levels costs five times the tick. So a tick has
+    passed the gate before its levels are looked at: one whose levels are no prices trades at its best bid and ask.
     """
     rows = np.zeros(count, DEPTH)
     for row, raw in zip(rows, raws, strict=True):
-        levels = _decode_depth(raw).data.depth if raw is not None else None
+        levels = _levels(raw) if raw is not None else None
         if levels is None:
             continue
         for side, prices, quantities in ((levels.buy, "bid", "bid_quantity"), (levels.sell, "ask", "ask_quantity")):
@@ -137,3 +149,13 @@ def depth(raws: Iterable[bytes | None], count: int) -> Rows:
                 row[prices][n] = int(price * 1e6 + 0.5)
                 row[quantities][n] = quantity
     return rows
+
+
+def _levels(raw: bytes) -> Depth | None:
+    try:
+        shown = _decode_depth(raw).data.depth
+    except events.UNREADABLE:
+        return None
+    if shown is None or all(0.0 <= price <= _MAX_LEVEL and 0 <= n <= _MAX_I4 for price, n in [*shown.buy, *shown.sell]):
+        return shown
+    return None

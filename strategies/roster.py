@@ -53,6 +53,15 @@ def fingerprint_of(config: StrategyConfig) -> str:
     return msgspec.json.encode([config.implementation, config.parameters, sorted(config.instruments)]).decode()
 
 
+def _unpickled(strategy: str, blob: bytes) -> Any:
+    try:
+        return pickle.loads(blob)
+    except Exception as error:  # whatever the bytes make it do
+        raise StrategyError(
+            f"strategy {strategy}: its state in the snapshot cannot be read: {type(error).__name__}"
+        ) from error
+
+
 class Roster:
     """The strategies, sorted by name; those that are not enabled have a number and get no ticks.
 
@@ -194,9 +203,10 @@ class Roster:
             if member.retired or (member.name, member.made_of) not in kept:
                 continue
             enabled, failures, pickled = kept[member.name, member.made_of]
-            state = pickle.loads(pickled)
+            state = _unpickled(member.name, pickled)
             if isinstance(member.state, np.ndarray):
-                if state.dtype != member.state.dtype or state.shape != member.state.shape:
+                mine = member.state
+                if not isinstance(state, np.ndarray) or state.dtype != mine.dtype or state.shape != mine.shape:
                     raise StrategyError(f"strategy {member.name}: its state in the snapshot has another layout")
                 member.state[...] = state
             else:

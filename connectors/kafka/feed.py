@@ -8,7 +8,6 @@ One item is one `Received`, with the batch that the journal keeps of it: the sam
 items again. A record that is held back for its turn is not yet handed out; a snapshot names it, so a restart reads it again.
 """
 
-import struct
 import time
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
@@ -25,10 +24,10 @@ from connectors.kafka.records import Record
 from connectors.logging import logger
 from functions.events import EventEnvelope, MarketClock, decode
 from functions.journal import Batch, Runs, packed
-from functions.ordering import Integers, Ordered, Reorder
+from functions.ordering import UNORDERED, Integers, Ordered, Reorder
 from functions.tape import Tape
-from functions.ticks import CLOCK, NO_TICKS, TICK, Rows, pack
-from functions.topics import MARKET_CLOCK, MARKET_TICKS
+from functions.ticks import CLOCK, NO_TICKS, TICK, UNREADABLE, Rows, pack
+from functions.topics import MARKET_CLOCK, MARKET_TICKS, SHARED
 
 Positions = dict[tuple[str, int], int]
 
@@ -36,12 +35,12 @@ GAP_S: Final = 2.0  # a number that has not come after this long is given up,
 GAP_POLLS: Final = 200  # and after so many looks: a process that was itself held up has not looked
 MAX_HELD: Final = 500_000
 
-_LARGEST: Final = 2**63
-_UNREADABLE: Final = (msgspec.DecodeError, OverflowError, struct.error)
-
+_LARGEST: Final = 2**63  # of what an array holds,
+_LARGEST_NUMBER: Final = 2**62  # and of the feed's numbers, which are counted on from there
 _TICKS: Final = MARKET_TICKS.name
 _CLOCK: Final = MARKET_CLOCK.name
 _MARKET: Final = (_TICKS, _CLOCK)
+_DELETABLE: Final = frozenset(topic.name for topic in SHARED if topic.cleanup == "compact")
 
 # fields of a record by their place: a column of a batch without a step of the interpreter
 _TOPIC, _PLACE, _AT, _HEADERS = itemgetter(0), itemgetter(0, 1), itemgetter(0, 1, 2), itemgetter(5)
@@ -121,7 +120,7 @@ class Decoder:
             self._pack(decoded, ticks)
             kept[ticks] = True
             places = [n for n in places if not kept[n]]
-        except _UNREADABLE:  # one of them is; the others go one by one
+        except UNREADABLE:  # one of them is; the others go one by one
             pass
         for n in places:
             kept[n] = self._one(decoded, n, broken)
@@ -139,7 +138,7 @@ class Decoder:
             return self._clock(decoded, n, broken)
         try:
             self._pack(decoded, [n])
-        except _UNREADABLE as error:
+        except UNREADABLE as error:
             broken.append(Broken(record, type(error).__name__, str(error)))
             return False
         return True
@@ -180,10 +179,11 @@ def _clock_fault(clock: Any) -> str:
     """Why an event is no clock that can be folded, or nothing."""
     if not isinstance(clock, MarketClock):
         return f"{type(clock).__name__} is no market_clock"
-    beyond = [
-        n for n in (clock.exchange_timestamp * 1000, clock.session, clock.sequence) if not -_LARGEST < n < _LARGEST
-    ]
-    return f"{beyond[0]} does not fit 64 bits" if beyond else ""
+    if not -_LARGEST < clock.exchange_timestamp * 1000 < _LARGEST:
+        return f"{clock.exchange_timestamp} microseconds do not fit 64 bits as nanoseconds"
+    if abs(clock.session) > _LARGEST_NUMBER or not UNORDERED <= clock.sequence <= _LARGEST_NUMBER:
+        return f"session {clock.session}, sequence {clock.sequence} are no numbers of a feed"
+    return ""
 
 
 class Inputs:
@@ -209,8 +209,9 @@ class Inputs:
             market = [record for record in records if record.topic in _MARKET]
             for record in records:
                 if record.topic not in _MARKET:
-                    event = None if record.value is None else self._decoder.event(record, received.broken)
-                    if event is not None or record.value is None:
+                    deletes = record.value is None and record.topic in _DELETABLE
+                    event = None if deletes else self._decoder.event(record, received.broken)
+                    if event is not None or deletes:
                         received.events.append((record, event))
         if market:
             received.ticks, received.records = self.order.push(*self._decoder.ticks(market, received.broken))

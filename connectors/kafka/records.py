@@ -33,6 +33,10 @@ class Outgoing(NamedTuple):
 Writable = tuple[str, bytes | None, bytes | None, Headers | None]  # an Outgoing, or a plain tuple of the same
 
 
+MAX_MESSAGE: Final = (
+    1_000  # characters of a reason, which may quote the record: a dead letter is about as large as that
+)
+
 # --- dead letters -----------------------------------------------------------------------------------------------------
 
 REPLAYED: Final = "replayed"  # header of a record that was put back on its topic: how often it had been tried before,
@@ -79,7 +83,7 @@ def dead_letter(record: Record, step: str, error: str, message: str, attempts: i
         "offset": record.offset,
         "step": step,
         "error": error,
-        "message": message,
+        "message": message[:MAX_MESSAGE],
         "attempts": attempts if attempts is not None else 1 + (replay[1] if replay else 0),
     }
     if replay:

@@ -6,7 +6,7 @@ A row that cannot be read is kept whole, with the reason in words.
 import gzip
 import re
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -14,6 +14,9 @@ from connectors.errors import DataError
 from connectors.recorded.forms import DEPTH_COLUMNS, Table
 from functions.arrays import Booleans, Integers
 from functions.calendar import IST_OFFSET
+
+_LATEST: Final = 9_000_000_000_000_000  # microseconds since 1970 that are int64 nanoseconds
+_LARGEST: Final = 4e12  # rupees that are int64 micro-rupees, and more shares than there are
 
 
 class Unreadable(NamedTuple):
@@ -90,12 +93,13 @@ def judged(table: Table, columns: dict[str, Any]) -> tuple[Booleans, list[Unread
     for name, values in columns.items():
         if isinstance(values, np.ma.MaskedArray):
             columns[name] = values.filled()
-    no_time = columns["time"] <= 0
+    no_time = (columns["time"] <= 0) | (columns["time"] > _LATEST)
     no_price = ~np.all([np.isfinite(p) for p in prices], axis=0)
     wrong = np.asarray(columns.pop("wrong"), bool)
+    large = np.any([np.abs(v) > _LARGEST for v in columns.values() if v.dtype.kind == "f"], axis=0) & ~no_price
     oi_only = np.asarray(columns.pop("oi_only"), bool) & ~no_time & ~wrong
     columns["oi_only_count"] = np.broadcast_to(np.int64(oi_only.sum()), no_time.shape)
-    bad = (no_time | no_price | wrong) & ~oi_only
+    bad = (no_time | no_price | wrong | large) & ~oi_only
     good = ~(bad | oi_only)
     rejected = table.rejected()
     if not bad.any() and not rejected:
@@ -106,6 +110,7 @@ def judged(table: Table, columns: dict[str, Any]) -> tuple[Booleans, list[Unread
     for n, (row, text) in zip(numbers.tolist(), texts, strict=True):
         fault = "has no time that can be read" if no_time[n] else "has no price that is a number"
         fault = fault if no_time[n] or no_price[n] else "has a field that is no number"
+        fault = "has a number that is too large" if large[n] and not no_time[n] else fault
         unreadable.append(Unreadable(str(table.path), row, text, fault))
     return good, sorted(unreadable, key=lambda row: row.row)
 

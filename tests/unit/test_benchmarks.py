@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import engine, flow, startup
+from benchmarks import engine, flow, garbage, startup
 from benchmarks.workload import PLAIN, Figure, desk, market, tick_records
 from connectors.errors import FatalError
 from functions.events import decode
@@ -42,6 +42,41 @@ def test_the_flow_fills_as_many_orders_as_a_backtest_in_rows_and_in_json():
     figures = flow.measure(20_000, 5_000, 1)
 
     assert values(figures)["json_dense_events"] > 1_000
+
+
+def test_of_twenty_thousand_fuzzed_records_each_is_decided_on_or_a_dead_letter_once_whole_and_with_a_reason():
+    figures, ledger = garbage.measure(20_000, 1)
+
+    assert values(figures)["decided"] + values(figures)["dead_letters"] == 20_000
+    assert values(figures)["dead_letters"] > 15_000
+    assert set(ledger.decided) == set(garbage.SHARES)  # by luck still valid, of every topic
+    assert all(len(cause.split()) == 2 for cause in ledger.dead)
+
+
+def test_the_same_seed_makes_the_same_garbage_over_all_topics_and_partitions():
+    first, again = (list(garbage.records(3_000, 7)) for _ in range(2))
+
+    assert first == again
+    assert first != list(garbage.records(3_000, 8))
+    assert {record.topic for record in first} == set(garbage.SHARES)
+    assert {record.partition for record in first} == set(range(garbage.PARTITIONS))
+
+
+def test_a_record_without_an_answer_or_with_two_is_no_result():
+    place = ("market.ticks", 3, 41)
+    at = {"topic": b"market.ticks", "partition": b"3", "offset": b"41"}
+    headers = {**at, "step": b"gate", "error": b"e", "message": b"m"}
+
+    with pytest.raises(FatalError, match="1 records have no answer"):
+        garbage.Ledger({place: b"{"}).close()
+    ledger = garbage.Ledger({place: b"{"})
+    ledger.letter("market.ticks.dlq", b"{", headers)
+    with pytest.raises(FatalError, match="answered twice"):
+        ledger.letter("market.ticks.dlq", b"{", headers)
+    with pytest.raises(FatalError, match="not whole"):
+        garbage.Ledger({place: b"{}"}).letter("market.ticks.dlq", b"{", headers)
+    with pytest.raises(FatalError, match="without a reason"):
+        garbage.Ledger({place: b"{"}).letter("market.ticks.dlq", b"{", headers | {"message": b""})
 
 
 def test_the_market_is_written_as_the_feed_writes_it():
