@@ -27,25 +27,29 @@ def address(port: int) -> bytes:
 
 
 class Renaming:
-    """Replaces one address by another of the same length in a stream of pieces, also across their borders.
+    """Replaces one address by another of the same length in the answers of a broker, each of which begins with its length.
 
-    >>> renaming = Renaming(9092, 7000)
-    >>> whole = renaming.piece(address(9092)[:5]) + renaming.piece(address(9092)[5:])
-    >>> whole == address(7000)
-    True
+    >>> renaming, answer = Renaming(9092, 7000), struct.pack(">i", 15) + b"at" + address(9092)
+    >>> renaming.piece(answer[:9]), renaming.piece(answer[9:])[6:] == address(7000)
+    (b'', True)
     """
 
     def __init__(self, broker: int, relay: int) -> None:
         self._theirs, self._ours = address(broker), address(relay)
-        self._kept = b""
+        self._begun = bytearray()
 
     def piece(self, data: bytes) -> bytes:
-        """What of the stream can go on; the beginning of an address waits for its end."""
-        data = (self._kept + data).replace(self._theirs, self._ours)
-        most = min(len(self._theirs) - 1, len(data))
-        begun = next((n for n in range(most, 0, -1) if self._theirs.startswith(data[-n:])), 0)
-        self._kept = data[len(data) - begun :]
-        return data[: len(data) - begun]
+        """The answers that are whole by now."""
+        self._begun += data
+        end = 0
+        while len(self._begun) >= end + 4:
+            (length,) = struct.unpack_from(">i", self._begun, end)
+            if len(self._begun) < end + 4 + length:
+                break
+            end += 4 + length
+        whole = bytes(self._begun[:end])
+        del self._begun[:end]
+        return whole.replace(self._theirs, self._ours)
 
 
 class _Connection:
