@@ -12,7 +12,7 @@ import duckdb
 import msgspec
 
 from connectors.errors import FatalError
-from connectors.kafka.records import Record
+from connectors.kafka.records import Headers, Record
 from connectors.lake.files import File, Files
 from connectors.lake.rows import TICK_COLUMNS
 from connectors.lake.stores import Lake, literal, store_at
@@ -85,22 +85,25 @@ class LakeRecords:
 
 def _event(topic: str, partition: int, row: tuple[Any, ...]) -> Record:
     offset, key, value, headers = row
-    told = None if headers is None else [(name, text.encode()) for name, text in json.loads(headers).items()]
-    return Record(topic, partition, offset, _bytes(key), value, told)
+    return Record(topic, partition, offset, _bytes(key), value, _told(headers))
+
+
+def _told(headers: str | None) -> Headers | None:
+    return None if headers is None else [(name, text.encode()) for name, text in json.loads(headers).items()]
 
 
 def _tick(topic: str, partition: int, row: tuple[Any, ...]) -> Record:
     (offset, key, id, timestamp, source, broker, token, price, volume, interest, bid, ask, bid_quantity, ask_quantity,
-     session, sequence, depth, raw) = row  # fmt: skip
+     session, sequence, depth, raw, headers) = row  # fmt: skip
     if id is None:
-        return Record(topic, partition, offset, _bytes(key), raw)
+        return Record(topic, partition, offset, _bytes(key), raw, _told(headers))
     microseconds = _microseconds(timestamp)
     tick = MarketTick(
         token, price, microseconds, volume, interest, bid, ask, bid_quantity, ask_quantity, session, sequence,
         None if depth is None else _depth(depth),
     )  # fmt: skip
     value = encode(envelope(tick, id=id, time_ns=microseconds * 1000, source=source, broker=broker))
-    return Record(topic, partition, offset, _bytes(key), value)
+    return Record(topic, partition, offset, _bytes(key), value, _told(headers))
 
 
 def _microseconds(timestamp: Any) -> int:

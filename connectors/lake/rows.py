@@ -34,7 +34,7 @@ TICK_COLUMNS: Final = {
     **_WHERE, "id": "VARCHAR", "timestamp": "TIMESTAMP", "source": "VARCHAR", "broker": "VARCHAR",
     "instrument_token": "BIGINT", "last_price": "DOUBLE", "volume_traded": "BIGINT", "oi": "BIGINT", "bid": "DOUBLE",
     "ask": "DOUBLE", "bid_quantity": "BIGINT", "ask_quantity": "BIGINT", "session": "BIGINT", "sequence": "BIGINT",
-    "depth": "VARCHAR", "raw": "BLOB",
+    "depth": "VARCHAR", "raw": "BLOB", "headers": "VARCHAR",
 }  # fmt: skip
 _NUMPY: Final = {"INTEGER": "i8", "BIGINT": "i8", "DOUBLE": "f8", "TIMESTAMP": "datetime64[us]"}
 _NOTHING: Final[dict[str, Any]] = {"VARCHAR": "", "BLOB": b""}
@@ -119,10 +119,10 @@ def _tick_row(record: Record) -> Row:
         values = (
             event.id, time, event.source, event.broker, _int64(t.instrument_token), t.last_price, volume, interest,
             t.bid, t.ask, bid_quantity, ask_quantity, session, sequence,
-            None if depth == b"null" else depth.decode(), None,
+            None if depth == b"null" else depth.decode(), None, _headers(record),
         )  # fmt: skip
         return Row(record, time, values)
-    return Row(record, None, (*[None] * 15, raw))
+    return Row(record, None, (*[None] * 15, raw, _headers(record)))
 
 
 def rows_of(records: Sequence[Record]) -> list[Row]:

@@ -7,7 +7,6 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
-from functools import partial
 from pathlib import Path, PurePosixPath
 from typing import Any
 
@@ -28,6 +27,7 @@ from connectors.lake.files import Files
 from connectors.lake.stores import store_at
 from connectors.settings import KafkaSettings, LakeSettings, Settings
 from dataflows import archive as flow
+from dataflows.process import READY_FILE
 from functions.events import encode
 from functions.topics import MARKET_TICKS
 from functions.topics import archived as archived_topics
@@ -470,14 +470,12 @@ def kafka(tmp_path: Path) -> Iterator[KafkaSettings]:
         yield embedded.settings
 
 
-def _past(deadline: float) -> bool:
-    return time.monotonic() > deadline
-
-
 @pytest.mark.kafka
 def test_the_live_flow_archives_every_topic_of_the_log_and_ends_with_everything_on_disk(
-    kafka: KafkaSettings, tmp_path: Path
+    kafka: KafkaSettings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ):
+    ready = tmp_path / "ready"
+    monkeypatch.setenv(READY_FILE, str(ready))
     writer = Writer(kafka)
     events = [signal(f"g{n}", at=n) for n in range(50)] + [submitted(), filled(), snapshot(1.0)]
     writer.write([outgoing(event) for event in events])
@@ -488,8 +486,8 @@ def test_the_live_flow_archives_every_topic_of_the_log_and_ends_with_everything_
     settings = Settings(kafka=kafka, lake=LakeSettings(path=str(lake)))
 
     for _ in range(2):  # the second run finds nothing new
-        deadline = time.monotonic() + 0.8
-        cli_main(flow.live(settings, stop=partial(_past, deadline)))
+        ready.unlink(missing_ok=True)
+        cli_main(flow.live(settings, stop=ready.exists))
 
     assert sorted(id for _, _, id in rows(lake, RAW)) == sorted(event.id for event in events[:50])
     assert len(rows(lake, TICKS)) == 300
