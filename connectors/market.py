@@ -21,6 +21,7 @@ from functions.stretches import Stretch
 
 KEY: Final = "feed"
 HOLD_S: Final = 0.01  # how long a held feed waits before it asks again
+LONG_AGO: Final = dt.datetime(1970, 1, 1, tzinfo=dt.UTC)
 NAP_S: Final = 0.05  # a paced feed looks at least this often whether it is to stop
 
 
@@ -52,7 +53,6 @@ class _MarketPartition(StatefulSourcePartition[tuple[str, Item], None]):
         self._written = 0
         self._anchor: tuple[float, int] | None = None  # a moment of ours, and the market's time at it
         self._deadline = source.now() + source.seconds if source.seconds is not None else None
-        self._awake: dt.datetime | None = None
         self._noticed = False
         self._following = source.following() if source.following is not None else None
         self._ended = False
@@ -62,7 +62,6 @@ class _MarketPartition(StatefulSourcePartition[tuple[str, Item], None]):
         source = self._source
         if self._ended or source.stop():
             raise StopIteration
-        self._awake = None
         if not self._noticed:
             self._noticed = True
             source.on_live()
@@ -97,15 +96,16 @@ class _MarketPartition(StatefulSourcePartition[tuple[str, Item], None]):
         return self._anchor[1] + int((now - self._anchor[0]) * speed * SECOND)
 
     def _nap(self, seconds: float) -> list[tuple[str, Item]]:
-        self._awake = dt.datetime.now(dt.UTC) + dt.timedelta(seconds=min(max(seconds, 0.0), NAP_S))
+        """Sleeps by itself: Bytewax's own pause goes by the wall clock, and lasts as long as one is set back."""
+        time.sleep(min(max(seconds, 0.0), NAP_S))
         return []
 
     def _end(self, reason: str) -> list[tuple[str, Item]]:
         self._ended = True
         return [(KEY, Ended(reason))]
 
-    def next_awake(self) -> dt.datetime | None:
-        return self._awake
+    def next_awake(self) -> dt.datetime:
+        return LONG_AGO
 
     def snapshot(self) -> None:
         """Nothing: a feed that starts again is a new session."""

@@ -5,6 +5,7 @@ counts as published when the broker has acknowledged it; after a crash in betwee
 the same id.
 """
 
+import time
 from collections.abc import Callable, Mapping
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final
@@ -21,6 +22,8 @@ from connectors.logging import logger
 
 PART: Final = "outbox"
 BATCH: Final = 500
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+NAP_S: Final = 0.05  # how soon a stop is noticed
 
 Published = Mapping[tuple[str, bytes], bytes | None]
 Change = tuple[str, list[Pending]]
@@ -81,14 +84,18 @@ class _Changes(StatefulSourcePartition[Change, None]):
         self._stop = stop
         self._on_live = on_live
         self._circuit = circuit("config_store")
-        self._awake: datetime | None = None
+        self._due = 0.0  # when to look again, monotonic
 
     def next_batch(self) -> list[Change]:
         beat()
         if self._stop():
             raise StopIteration
+        wait_s = self._due - time.monotonic()
+        if wait_s > 0:  # slept here: Bytewax's own pause goes by the wall clock, and lasts as long as one is set back
+            time.sleep(min(wait_s, NAP_S))
+            return []
         changes = self._look()
-        self._awake = None if len(changes) == BATCH else datetime.now(UTC) + self._every
+        self._due = 0.0 if len(changes) == BATCH else time.monotonic() + self._every.total_seconds()
         return [(PART, changes)] if changes else []
 
     def _look(self) -> list[Pending]:
@@ -103,8 +110,8 @@ class _Changes(StatefulSourcePartition[Change, None]):
             live()
         return changes
 
-    def next_awake(self) -> datetime | None:
-        return self._awake
+    def next_awake(self) -> datetime:
+        return LONG_AGO
 
     def snapshot(self) -> None:
         """The outbox itself is the state."""

@@ -25,6 +25,7 @@ from connectors.settings import KafkaSettings
 
 Positions = dict[tuple[str, int], int]  # (topic, partition) -> offset of the next record
 
+LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 POLL_S: Final = 0.01  # a flow has other work: epochs to close, a stop to notice
 PROBE_S: Final = 0.5
 SILENT_READ_S: Final = 30.0
@@ -168,9 +169,10 @@ def _lost(topic: str, partition: int, position: int, first: int, end: int) -> Fa
 
 
 def _bounds(
-    consumer: Consumer, kafka: KafkaSettings, parts: list[TopicPartition], patience_s: float = START_S
+    consumer: Consumer, kafka: KafkaSettings, parts: list[TopicPartition], patience_s: float | None = None
 ) -> list[tuple[int, int]]:
     """Offset of the first record and of the one after the last, for each partition."""
+    patience_s = patience_s or START_S
     try:
         return [consumer.get_watermark_offsets(part, timeout=patience_s) for part in parts]
     except KafkaException as error:
@@ -209,8 +211,11 @@ class _KafkaPartition(StatefulSourcePartition[tuple[str, list[Record]], None]):
             live()
 
     def next_awake(self) -> datetime:
-        """At once: `next_batch` waits by itself, and is woken by data, which Bytewax's pause would not be."""
-        return datetime.now(UTC)
+        """At once: `next_batch` waits by itself, and is woken by data, which Bytewax's pause would not be.
+
+        That goes by the wall clock: a moment of now would be one to come, were the clock set back.
+        """
+        return LONG_AGO
 
     def snapshot(self) -> None:
         """Mirrors the previous epoch, whose writes the sinks have flushed; the state of a flow is not kept here."""
@@ -340,7 +345,7 @@ class Offsets:
 
     def __init__(self, kafka: KafkaSettings, group: str, topics: list[str], *, patience_s: float | None = None) -> None:
         self._kafka = kafka
-        self._patience_s = START_S if patience_s is None else patience_s
+        self._patience_s = patience_s
         self._consumer = Consumer(consumer_config(kafka, group) | {"error_cb": lambda error: None})
         try:
             self._parts = partitions(self._consumer, kafka, topics, self._patience_s)
@@ -356,9 +361,9 @@ class Offsets:
     def committed(self) -> Positions:
         """What the group has mirrored; partitions of which it never has are left out."""
         try:
-            parts = self._consumer.committed(self._parts, timeout=self._patience_s)
+            parts = self._consumer.committed(self._parts, timeout=self._patience_s or START_S)
         except KafkaException as error:
-            raise down(self._kafka, self._patience_s, error.args[0].str()) from error
+            raise down(self._kafka, self._patience_s or START_S, error.args[0].str()) from error
         return {(part.topic, part.partition): part.offset for part in parts if part.offset >= 0}
 
     def close(self) -> None:
