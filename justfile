@@ -39,6 +39,10 @@ test-plain:
     NUMBA_DISABLE_JIT=1 {{python}} -m pytest -q tests/unit tests/flow functions strategies --ignore=tests/unit/test_benchmarks.py \
         --cov=functions --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95
 
+# any bytes into everything that reads bytes of others, so many seconds for all together; `--target NAME` for one
+fuzz *arguments: setup
+    {{python}} -m tests.fuzz {{arguments}}
+
 # lint, types, import contracts, requirement files, generated documents
 check:
     .venv/bin/ruff check .
