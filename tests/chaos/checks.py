@@ -93,7 +93,7 @@ def state_is_the_fold(history: History) -> Faults:
         if told.first is None:
             faults.append(f"shard {seat} has never begun")
         elif told.unlike is None and not told.faults:
-            faults.append(f"shard {seat}: its newest snapshot lies nowhere in its journal")
+            faults.append(f"shard {seat}: it has no snapshot")
         elif told.unlike:
             faults.append(f"shard {seat}: the newest snapshot differs in {', '.join(told.unlike)}")
     return faults

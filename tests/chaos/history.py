@@ -65,7 +65,7 @@ class Refolded:
     due: list[Due] = field(default_factory=list)
     faults: list[str] = field(default_factory=list)
     unlike: list[str] | None = (
-        None  # parts of the newest snapshot that are not what the journal leads to; None: not met
+        None  # parts of the newest snapshot that are not what the journal leads to; None: there is none
     )
     capital: dict[str, str] = field(default_factory=dict)
 
@@ -126,11 +126,10 @@ class History:
         fold: Fold | None = None
         try:
             for at, line in self.lines(seat):
-                if fold is not None and newest is not None and newest.journal == at:
+                if fold is not None and newest is not None and told.unlike is None and newest.journal <= at:
                     told.unlike = differences(fold, newest)
                 fold = self._next(told, seat, fold, at, line)
-                end = at + 1
-            if fold is not None and newest is not None and newest.journal == end:
+            if fold is not None and newest is not None and told.unlike is None:
                 told.unlike = differences(fold, newest)
         except (PipelineError, msgspec.DecodeError, KeyError, ValueError) as error:
             told.faults.append(f"shard {seat}: the journal cannot be folded: {error}")

@@ -65,7 +65,7 @@ def strategies(shards: int) -> list[StrategyConfig]:
 
 def strategies_of(shard: int, shards: int) -> tuple[StrategyConfig, StrategyConfig]:
     names = [made.account for made in accounts(shards) if made.shard == shard]
-    fade = {"quantity": 3, "window": 5, "deviations": 2.2}
+    fade = {"quantity": 3, "window": 5, "deviations": 1.8}
     follow = {"quantity": 2, "window": 4, "threshold": 0.002}
     return (
         StrategyConfig(f"fade-{shard}", "mean_reversion", fade, TOKENS, names),
