@@ -17,7 +17,7 @@ from api.desk import Desk
 from api.flows import flows
 from api.models import Problem
 from api.routes import Ends, Sources, process, v1
-from connectors.errors import DependencyError, PipelineError
+from connectors.errors import DependencyError, PipelineError, RetryableError
 from connectors.logging import logger
 from connectors.settings import Settings
 
@@ -87,7 +87,8 @@ def _answer_problems(app: FastAPI) -> None:
 
     @app.exception_handler(PipelineError)
     def failed(request: Request, error: PipelineError) -> JSONResponse:
-        logger().error("api.failed", path=request.url.path, error=error.message)
+        if not isinstance(error, RetryableError):  # what is away has been told, once
+            logger().error("api.failed", path=request.url.path, error=error.message)
         return _problem(request, 503 if isinstance(error, DependencyError) else 500, error.message)
 
     @app.exception_handler(Exception)

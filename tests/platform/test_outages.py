@@ -26,6 +26,12 @@ pytestmark = [pytest.mark.platform, pytest.mark.timeout(1500)]
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "4"))
 RECOVERY_S = 90.0  # generous: a machine may have other work
 PIPELINE, CACHE = "pipeline-paper", "cache-paper"
+DAYS = iter(
+    [
+        f"2026-{month:02}-{day:02}"
+        for month, day in ((9, 7), (9, 8), (9, 9), (9, 10), (9, 11), (9, 15), (9, 16), (9, 17))
+    ]
+)
 # Whom the loss of a service concerns, and by what name it says so.
 WHO_WAITS = {
     "redis": {CACHE: "redis"},
@@ -58,8 +64,11 @@ def health(desk):
 
 @contextmanager
 def feeding(desk, speed="20", seconds="1200"):
-    """A feed beside us until the end of the block, where it is asked to stop."""
-    command = [sys.executable, "-m", "cli", "feed", "--source", "sim", "--speed", speed, "--seconds", seconds]
+    """A feed beside us until the end of the block, where it is asked to stop; each of a day after the one before."""
+    command = [
+        sys.executable, "-m", "cli", "feed", "--source", "sim", "--speed", speed, "--seconds", seconds,
+        "--date", next(DAYS),
+    ]  # fmt: skip
     with (desk.directory / "feed.log").open("ab") as log:
         feed = subprocess.Popen(command, cwd=desk.directory, env=os.environ | desk.environment, stdout=log, stderr=log)
     try:
