@@ -9,7 +9,6 @@ from typing import Any, Final
 
 import psycopg
 import redis
-from confluent_kafka import KafkaException
 from confluent_kafka.cimpl import KafkaError
 from psycopg import sql
 
@@ -83,13 +82,11 @@ def _without_groups(admin: Administrator) -> bool:
     if not names:
         return True
     for name, future in admin.client.delete_consumer_groups(names).items():
-        try:
-            future.result(admin.timeout_s)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.NON_EMPTY_GROUP:
-                return False
-            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-                raise admin.meaning(error.args[0], f"delete group {name}") from error
+        error = admin.refusal(future, f"delete group {name}")
+        if error is not None and error.code() == KafkaError.NON_EMPTY_GROUP:
+            return False
+        if error is not None and error.code() != KafkaError.GROUP_ID_NOT_FOUND:
+            raise admin.meaning(error, f"delete group {name}")
     return True
 
 

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
-from confluent_kafka.cimpl import KafkaError, KafkaException
+from confluent_kafka.cimpl import KafkaError
 from pydantic import SecretStr
 
 from connectors.kafka.access import principal_of
@@ -113,9 +113,7 @@ def begin_anew(kafka: KafkaSettings) -> None:
 def _forget_groups(admin: Administrator) -> None:
     groups = [group.group_id for group in admin.result(admin.client.list_consumer_groups(), "list groups").valid]
     asked = admin.client.delete_consumer_groups(groups) if groups else {}
-    for future in asked.values():
-        try:
-            future.result(admin.timeout_s)
-        except KafkaException as error:
-            if error.args[0].code() != KafkaError.GROUP_ID_NOT_FOUND:
-                raise
+    for name, future in asked.items():
+        error = admin.refusal(future, f"delete group {name}")
+        if error is not None and error.code() != KafkaError.GROUP_ID_NOT_FOUND:
+            raise admin.meaning(error, f"delete group {name}")

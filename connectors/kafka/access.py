@@ -15,7 +15,7 @@ from confluent_kafka.admin import (
     ResourcePatternType,
     ResourceType,
 )
-from confluent_kafka.cimpl import KafkaError, KafkaException
+from confluent_kafka.cimpl import KafkaError
 
 from connectors.errors import ConfigError
 from connectors.kafka.admin import Administrator
@@ -184,13 +184,14 @@ def found_grants(admin: Administrator) -> frozenset[Grant] | None:
     everything = AclBindingFilter(
         ResourceType.ANY, anything, ResourcePatternType.ANY, anything, anything, AclOperation.ANY, AclPermissionType.ANY
     )
-    try:
-        bindings = admin.client.describe_acls(everything, request_timeout=admin.timeout_s).result(admin.timeout_s)
-    except KafkaException as error:
-        if error.args[0].code() == KafkaError.SECURITY_DISABLED:
-            return None
-        raise admin.meaning(error.args[0], "tell the rights of its users") from error
-    return frozenset(_grant(binding) for binding in bindings)
+    asked, what = (
+        admin.client.describe_acls(everything, request_timeout=admin.timeout_s),
+        "tell the rights of its users",
+    )
+    error = admin.refusal(asked, what)
+    if error is not None and error.code() == KafkaError.SECURITY_DISABLED:
+        return None
+    return frozenset(_grant(binding) for binding in admin.result(asked, what))
 
 
 def create_grants(admin: Administrator, wanted: frozenset[Grant]) -> None:

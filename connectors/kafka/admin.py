@@ -93,12 +93,25 @@ class Administrator:
 
         Raises: `ConfigError` where this user may not, `DependencyError` where the broker refuses or does not answer.
         """
+        error = self.refusal(future, what)
+        if error is not None:
+            raise self.meaning(error, what)
+        return future.result()
+
+    def refusal(self, future: "Future[Any]", what: str) -> KafkaError | None:
+        """Why the broker did not do what was asked for; None where it did. Raises: `DependencyError` without an answer.
+
+        The error is taken out, not raised: a future and the trace of its error hold each other, and this client with them.
+        """
         try:
-            return future.result(self.timeout_s)
+            failed = future.exception(self.timeout_s)
         except FutureTimeout as error:
             raise down(self.kafka, self.timeout_s, f"no answer to: {what}") from error
-        except KafkaException as error:
-            raise self.meaning(error.args[0], what) from error
+        if isinstance(failed, KafkaException):
+            return failed.args[0]
+        if failed is not None:
+            raise failed
+        return None
 
     def meaning(self, error: KafkaError, what: str) -> PipelineError:
         """Our error for the broker's."""

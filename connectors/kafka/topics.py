@@ -13,7 +13,7 @@ from confluent_kafka.admin import (
     NewTopic,
     ResourceType,
 )
-from confluent_kafka.cimpl import KafkaError, KafkaException
+from confluent_kafka.cimpl import KafkaError
 
 from connectors.errors import ConfigError, DependencyError
 from connectors.kafka.access import topics_of
@@ -93,12 +93,11 @@ def create_topics(admin: Administrator, topics: Sequence[Topic]) -> None:
     ]  # fmt: skip
     limit = admin.timeout_s
     for name, future in admin.client.create_topics(wanted, operation_timeout=limit, request_timeout=limit).items():
-        try:
-            future.result(limit)
-        except KafkaException as error:
-            if error.args[0].code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else deploys too
+        error = admin.refusal(future, f"create topic {name}")
+        if error is not None:
+            if error.code() == KafkaError.TOPIC_ALREADY_EXISTS:  # somebody else deploys too
                 continue
-            raise admin.meaning(error.args[0], f"create topic {name}") from error
+            raise admin.meaning(error, f"create topic {name}")
         logger().info("kafka.topic_created", topic=name)
     names = {topic.name for topic in topics}
     admin.until(lambda: names <= admin.partitions().keys(), f"topics {', '.join(sorted(names))}")
