@@ -25,7 +25,7 @@ from connectors.kafka.client import feed_linger_ms
 from connectors.kafka.following import READER_WAIT_S, Following
 from connectors.kafka.records import Outgoing, Record, dead_letter
 from connectors.kafka.sink import KafkaSink
-from connectors.kafka.source import Offsets, fetch_all
+from connectors.kafka.source import Offsets
 from connectors.logging import logger
 from connectors.market import KEY, NO_NOTICES, Ended, Item, MarketSource, Notices
 from connectors.recorded.reading import read
@@ -33,7 +33,7 @@ from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
 from functions.calendar import INDIA, covers, is_trading_day, next_trading_day, previous_trading_day
-from functions.events import InstrumentConfig, SystemAlert, decode, encode, envelope, event_id, timestamp
+from functions.events import InstrumentConfig, SystemAlert, encode, envelope, event_id, timestamp
 from functions.numbering import BROKER, SOURCE, Numbering
 from functions.poison import GROWING, told
 from functions.simulator import CLEAN, FAULTS, Chunk, Market, day
@@ -225,12 +225,9 @@ def build(market: Source[tuple[str, Item]], events: Events, log: Sink[tuple[str,
 
 def configured_instruments(settings: Settings) -> list[InstrumentConfig]:
     """The instruments on the log, newest of each token, by token."""
-    newest: dict[bytes | None, InstrumentConfig | None] = {}
-    for record in fetch_all(settings.kafka, [CONFIG_INSTRUMENTS.name]):
-        newest[record.key] = decode(record.value).data if record.value else None
-    return sorted(
-        (config for config in newest.values() if config is not None), key=lambda config: config.instrument_token
-    )
+    found = read_configuration_topics(settings.kafka, {CONFIG_INSTRUMENTS.name: InstrumentConfig})
+    newest = {key: config for _, key, config in found}
+    return sorted((c for c in newest.values() if isinstance(c, InstrumentConfig)), key=lambda c: c.instrument_token)
 
 
 def live(

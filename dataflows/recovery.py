@@ -19,6 +19,7 @@ import msgspec
 
 from connectors.errors import ConfigError, FatalError
 from connectors.faults import reached
+from connectors.kafka.configuration import read_configuration_topics
 from connectors.kafka.decisions import Cut, snapshot_of
 from connectors.kafka.feed import Inputs
 from connectors.kafka.journal import (
@@ -33,11 +34,10 @@ from connectors.kafka.records import Record, Writable
 from connectors.kafka.source import Positions, end_offsets, fetch_all, first_offsets
 from connectors.logging import logger
 from connectors.settings import Broker, KafkaSettings, Settings
-from dataflows.desk import ALONE, CONFIG_TOPICS, Configuration, accounts_of, configuration
+from dataflows.desk import ALONE, CONFIG_TOPICS, PAYLOADS_OF, Configuration, accounts_of, configuration
 from dataflows.process import ready, stopping
 from dataflows.steps import Parts, parts, restored
 from functions.assignment import Seat, journal_partition
-from functions.events import decode
 from functions.journal import (
     MARK,
     Entry,
@@ -95,10 +95,7 @@ def read_configuration(
     began = time.monotonic()
     said = False
     while True:
-        records = list(fetch_all(settings.kafka, list(CONFIG_TOPICS)))
-        configured = configuration(
-            [(r.topic, r.key, decode(r.value).data if r.value else None) for r in records], broker, seat
-        )
+        configured = configuration(read_configuration_topics(settings.kafka, PAYLOADS_OF), broker, seat)
         if configured.accounts and configured.instruments:
             return configured
         if stop():
@@ -211,7 +208,11 @@ class Fold:
 
 
 def unpacked(opening: Opening) -> Snapshot:
-    return decoded(zlib.decompress(opening.snapshot))
+    """Raises: `FatalError` where it holds no snapshot that can be read."""
+    try:
+        return decoded(zlib.decompress(opening.snapshot))
+    except zlib.error as error:
+        raise FatalError(f"an opening of the journal cannot be read: {error}", remedy=OTHER_VERSION) from error
 
 
 def packed_opening(snapshot: Snapshot) -> bytes:

@@ -15,6 +15,7 @@ from connectors.kafka.records import Outgoing
 from connectors.kafka.source import fetch_all
 from connectors.settings import Settings
 from dataflows import backtest, pipeline, rebuilding, recovery
+from dataflows.feed import configured_instruments
 from functions.assignment import Seat
 from functions.events import Command, decode, encode, envelope, micro
 from functions.journal import Copies, Opening, standing
@@ -276,6 +277,17 @@ def test_a_fill_that_is_missing_on_the_log_is_noticed(log):
 
     with pytest.raises(FatalError, match="those before it lead to"):
         rebuilding.from_fills(log, "paper")
+
+
+def test_configuration_that_nobody_can_read_blocks_no_start_and_changes_nothing(log, wanted):
+    for topic, key in (("config.strategies", b"fade"), ("config.accounts", b"paper-1"), ("config.instruments", b"11")):
+        write(log, [Outgoing(topic, key, b'{"id":'), Outgoing(topic, key, b"\xff"), Outgoing(topic, key, b"")])
+    write(log, EVENTS)
+
+    run(log)
+
+    equals(log, wanted)
+    assert [i.instrument_token for i in configured_instruments(log)] == TOKENS
 
 
 def test_a_worker_that_has_been_replaced_writes_nothing_more(log):
