@@ -22,6 +22,7 @@ from bytewax.outputs import Sink
 
 from connectors.errors import ConfigError
 from connectors.kafka.client import feed_linger_ms
+from connectors.kafka.configuration import read_configuration_topics
 from connectors.kafka.following import READER_WAIT_S, Following
 from connectors.kafka.records import Outgoing, Record, dead_letter
 from connectors.kafka.sink import KafkaSink
