@@ -76,6 +76,8 @@ class Run:
             ]
             for workers in all_workers:
                 held.callback(workers.close)
+            # Each has begun: a first start is refused where the newest configuration is one that workers have refused.
+            self._side_by_side(all_workers, [["asked to stop"]] * len(all_workers))
             with load.filling(self._ground.kafka, self._seed, len(self._seats), RATE):
                 self._side_by_side(all_workers, self._agendas)
             self._finish(all_workers)
