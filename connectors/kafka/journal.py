@@ -10,6 +10,7 @@ An entry is waited for when its batch was all there was; while more is waiting t
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
+from functools import cache
 from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -231,11 +232,20 @@ def _marked(events: Sequence[Writable], prefix: bytes) -> list[Any]:
     ]
 
 
+@cache
+def _asking(kafka: KafkaSettings) -> AdminClient:
+    """One client for each broker and user, until the process ends.
+
+    Let go with a question under way it may be ended in librdkafka's own thread, and that aborts the process.
+    """
+    return AdminClient(client_config(kafka) | {"error_cb": lambda error: None})
+
+
 class Ends:
     """Where topics end, asked without waiting: what was answered lies at or before the ends of now."""
 
     def __init__(self, kafka: KafkaSettings, places: list[tuple[str, int]]) -> None:
-        self._admin = AdminClient(client_config(kafka) | {"error_cb": lambda error: None})
+        self._admin = _asking(kafka)
         self._places = places
         self._asked: dict[TopicPartition, Any] = {}
 
