@@ -18,6 +18,7 @@ from confluent_kafka.cimpl import Consumer
 from connectors.dependencies import kind_of
 from connectors.errors import FatalError
 from connectors.heartbeat import beat
+from connectors.kafka import client
 from connectors.kafka.client import READER_GROUP, START_S, Reachability, consumer_config, down, partitions
 from connectors.kafka.records import Record
 from connectors.logging import logger
@@ -28,6 +29,7 @@ Positions = dict[tuple[str, int], int]  # (topic, partition) -> offset of the ne
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
 POLL_S: Final = 0.01  # a flow has other work: epochs to close, a stop to notice
 PROBE_S: Final = 0.5
+ASKED_S: Final = 1.0  # a broker that takes longer to say what topics it has counts as away
 SILENT_READ_S: Final = 30.0
 LAST_MIRROR_S: Final = 5.0  # longer than this a stop does not wait for the group to know
 _Received = Any  # a message that came from the broker: it has all that its type calls optional
@@ -51,7 +53,8 @@ class Reader:
             }
         )
         self._commit_failed = False
-        self._probed_at = 0.0
+        self._asked_at = 0.0
+        self._heard_at = time.monotonic()
         self.positions: Positions = {}
         self.ahead: Positions = {}  # partitions that have not reached their end as of the start, and that end
         try:
@@ -80,11 +83,15 @@ class Reader:
         Raises: `FatalError` where the log no longer holds the next record, or a partition cannot be read.
         """
         beat()
-        if self._reachability.lost:
-            self._probe()
+        lost = self._reachability.lost
+        if lost and time.monotonic() - self._asked_at >= PROBE_S:
+            self._ask(0.1)
         first = self._consumer.poll(wait_s)
         if first is None:
+            if not lost and time.monotonic() - max(self._heard_at, self._asked_at) > client.SILENCE_S:
+                self._ask(ASKED_S)
             return []
+        self._heard_at = time.monotonic()
         messages = [first]
         if limit > 1:
             messages += self._consumer.consume(limit - 1, 0)
@@ -122,16 +129,14 @@ class Reader:
             remedy="check that the topic exists and that this flow may read it: `panda deploy plan`",
         )
 
-    def _probe(self) -> None:
-        """Asks whether the broker is back: an idle log brings no message that tells, and a queued one tells of before."""
-        if time.monotonic() - self._probed_at < PROBE_S:
-            return
+    def _ask(self, patience_s: float) -> None:
+        """Whether the broker is there: an idle log brings no message that tells, and librdkafka does not say every loss."""
         try:
-            self._consumer.list_topics(timeout=0.1)
+            self._consumer.list_topics(timeout=patience_s)
             self._reachability.answered()
-        except KafkaException:
-            pass  # said already, by `Reachability`
-        self._probed_at = time.monotonic()
+        except KafkaException as error:
+            self._reachability.silent(error.args[0].str())
+        self._asked_at = time.monotonic()
 
     def mirror(self, positions: Positions) -> None:
         """Tells the consumer group, without waiting for the answer."""
@@ -183,12 +188,13 @@ def _bounds(
 
 
 class _KafkaPartition(StatefulSourcePartition[tuple[str, list[Record]], None]):
-    def __init__(self, source: "KafkaSource", reader: Reader) -> None:
+    def __init__(self, source: "KafkaSource", reader: Reader, given: Positions) -> None:
         self._source = source
         self._reader = reader
         self._on_live = source.on_live
         self._item_at = time.monotonic()
-        self._mirrored = dict(reader.positions)
+        # What was read before a crash is behind us, and the group may not know: nothing may come any more to tell it.
+        self._mirrored = {at: offset for at, offset in reader.positions.items() if at not in given}
         self._read_before = dict(reader.positions)  # at the end of the previous epoch
 
     def next_batch(self) -> list[tuple[str, list[Record]]]:
@@ -225,7 +231,7 @@ class _KafkaPartition(StatefulSourcePartition[tuple[str, list[Record]], None]):
         self._read_before = dict(self._reader.positions)
 
     def _unmirrored(self, positions: Positions) -> Positions:
-        return {at: offset for at, offset in positions.items() if self._mirrored[at] != offset}
+        return {at: offset for at, offset in positions.items() if self._mirrored.get(at) != offset}
 
     def close(self) -> None:
         self._reader.close()
@@ -263,7 +269,7 @@ class KafkaSource(FixedPartitionedSource[tuple[str, list[Record]], None]):
 
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _KafkaPartition:
         positions = self.positions() if self.positions is not None else {}
-        return _KafkaPartition(self, Reader(self.kafka, self.topics, self.group, positions))
+        return _KafkaPartition(self, Reader(self.kafka, self.topics, self.group, positions), positions)
 
 
 _ended: Final[list[tuple[KafkaSettings, str, Positions]]] = []  # what sources had read when they were asked to stop

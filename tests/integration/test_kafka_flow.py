@@ -376,6 +376,18 @@ def test_a_writer_waits_while_its_queue_is_full_and_loses_nothing(kafka, monkeyp
     assert sum(end_offsets(kafka, ["wide"]).values()) == 5_000
 
 
+def test_what_was_read_before_a_crash_is_told_to_the_group_though_nothing_more_comes(kafka):
+    write(kafka, *numbered("narrow", 5))
+    deadline = time.monotonic() + 2.0
+    source = KafkaSource(
+        kafka, ["narrow", "other"], group="crashed", positions=lambda: {("narrow", 0): 5},
+        stop=lambda: time.monotonic() > deadline,
+    )  # fmt: skip
+    run_main(copying(source, KafkaSink(kafka), "copied"), epoch_interval=EPOCH)
+
+    assert committed(kafka, "crashed", ["narrow", "other"]) == {("narrow", 0): 5}
+
+
 # --- the broker goes away ---------------------------------------------------------------------------------------------
 
 
