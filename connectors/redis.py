@@ -261,7 +261,12 @@ class Desk:
         now = time.monotonic()
         if now - self._beat >= 1.0:
             self._beat = now
-            said = {"written_at": time.time(), "newest_event": self._newest or None, "monotonic": now, "boot": boot_id()}
+            said = {
+                "written_at": time.time(),
+                "newest_event": self._newest or None,
+                "monotonic": now,
+                "boot": boot_id(),
+            }
             body = msgspec.json.encode(said)
             self._waiting(lambda: self._client.set(self.keys.heartbeat, body))
 

@@ -22,7 +22,7 @@ from functions.shard import Shard
 from functions.signals import DEFAULT_PRODUCT, NO_SIGNALS, SIGNAL, merge
 from functions.ticks import NO_TICKS, Rows
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES
-from strategies.roster import Failure, Roster
+from strategies.roster import Failure, Roster, fingerprint_of
 
 ALONE: Final = Seat()  # the one shard of a broker
 Known = dict[tuple[str, bytes], Payload]
@@ -96,7 +96,9 @@ def configured(known: Known, broker: str, seat: Seat = ALONE) -> Configuration:
 class Desk:
     """One worker's shard, roster and publisher. Raises: `ConfigError` naming what is wrong in the configuration."""
 
-    def __init__(self, made_of: Configuration, broker: str, seat: Seat = ALONE) -> None:
+    def __init__(
+        self, made_of: Configuration, broker: str, seat: Seat = ALONE, begun: Mapping[str, int] | None = None
+    ) -> None:  # fmt: skip
         if not made_of.accounts:
             raise ConfigError(
                 f"no enabled {broker} account is configured for shard {seat}", remedy="panda db seed, or add one"
@@ -111,7 +113,8 @@ class Desk:
             self.shard, self.roster = _parts(made_of)
         except ValueError as error:
             raise ConfigError(f"configuration cannot run: {error}", remedy="correct it in the config store") from error
-        self.publisher = Publisher(self.shard, broker)
+        self.begun = dict(begun or {})  # event time, ns, at which strategies began anew
+        self.publisher = Publisher(self.shard, broker, self.begun)
         self.closing: list[Closing] = []
 
     # --- changes ------------------------------------------------------------------------------------------------------
@@ -186,7 +189,8 @@ class Desk:
             cancelled += self.publisher.publish(NO_TICKS, NO_SIGNALS, self.shard.cancel(strategy), str)
             closing += [(names[s], instrument, quantity) for s, instrument, quantity in self.shard.positions(strategy)]
         hand_over(self.shard, shard)
-        publisher = Publisher(shard, self.broker)
+        begun = self._begun(wanted)
+        publisher = Publisher(shard, self.broker, begun)
         publisher.load(self.publisher.to_bytes())
         places = {names: n for n, names in enumerate(shard.subscription_names)}
         started = {s.strategy for s in wanted.strategies if s.enabled}
@@ -196,12 +200,21 @@ class Desk:
             if names[1] not in started  # enabled again before it was closed: it is the strategy's again
         ]
         self.made_of, self.shard, self.roster, self.publisher = wanted, shard, roster, publisher
+        self.begun = begun
         return cancelled
+
+    def _begun(self, wanted: Configuration) -> dict[str, int]:
+        """Strategies that do not keep their state begin now."""
+        now = int(self.shard.shard["now"][0])
+        kept = {s.strategy: fingerprint_of(s) for s in self.made_of.strategies if s.enabled}
+        begun = {s.strategy: now for s in wanted.strategies if kept.get(s.strategy) != fingerprint_of(s)}
+        return {**{name: at for name, at in self.begun.items() if name in kept}, **begun}
 
     def with_instruments(self, instruments: list[InstrumentConfig]) -> "Desk":
         """The same desk with other instruments. Raises: `ValueError` where one that is held or worked is missing."""
         now = self.made_of
-        desk = Desk(Configuration(instruments, now.accounts, now.strategies, now.known), self.broker, self.seat)
+        made_of = Configuration(instruments, now.accounts, now.strategies, now.known)
+        desk = Desk(made_of, self.broker, self.seat, self.begun)
         hand_over(self.shard, desk.shard)
         desk.roster.load(self.roster.to_bytes())
         desk.publisher.load(self.publisher.to_bytes())
@@ -270,6 +283,7 @@ class Desk:
                 strategies=msgspec.json.encode(self.made_of.strategies),
                 known=known,
                 closing=[tuple(closing) for closing in self.closing],
+                begun=self.begun,
             )
         )
 
@@ -290,6 +304,7 @@ class _Described(msgspec.Struct):
     strategies: bytes
     known: list[tuple[str, bytes, bytes]]  # topic, key, payload
     closing: list[tuple[_Place, _Place, _Holding]]
+    begun: dict[str, int] = {}
 
 
 _decode_described = msgspec.msgpack.Decoder(_Described).decode
@@ -318,6 +333,7 @@ def restored(state: Mapping[str, bytes], broker: str, seat: Seat = ALONE) -> Des
         ),
         broker,
         seat,
+        kept.begun,
     )
     desk.closing = [Closing(*closing) for closing in kept.closing]
     for closing in desk.closing:

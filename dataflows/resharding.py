@@ -89,7 +89,8 @@ def _moved(old: list[Parts], known: Any, broker: str, seat: Seat) -> Parts | Non
     made_of.instruments = old[0].desk.made_of.instruments
     if not made_of.accounts:
         return None
-    desk = Desk(made_of, broker, seat)
+    begun = {name: at for source in old for name, at in source.desk.begun.items()}
+    desk = Desk(made_of, broker, seat, begun)
     made = steps(desk, seat.key(broker))
     try:
         for source in old:

@@ -12,6 +12,7 @@ from functions import topics
 from functions.identity import write_id
 from functions.kernel import borrow, entry, kernel
 from functions.orders import KINDS, PRODUCTS, REASONS, TOLD_ACK, TOLD_FAILED, TOLD_PLACED, TOLD_SUBMITTED
+from functions.signals import EVERYBODY
 from functions.templates import ID_LENGTH, Page, U, fill_in, say, say_integer
 
 # --- what the events look like ------------------------------------------------------------------------------------------
@@ -201,7 +202,13 @@ def tell_signal(press, asked, j, ordinal):
         values[PRICE] = signal.price
         values[LIMIT] = signal.limit
         values[TRIGGER] = signal.trigger
-        give_id(press, OWN, values[TIME], CAUSE, trader.step, signal.nth)
+        if signal.follower == EVERYBODY:
+            give_id(press, OWN, values[TIME], CAUSE, trader.step, signal.nth)
+        else:  # one account's alone: named after it, so that no other shard gives the same name
+            give_id(press, OWN, values[TIME], CAUSE, trader.step, -1)
+            copy_id(page.ids, CAUSE, page.ids[OWN])
+            give_id(press, OWN, values[TIME], CAUSE, press.followers[signal.follower - 1].step, -1)
+            copy_id(page.ids, CAUSE, asked.causes[j])
         copy_id(page.ids, OF_SIGNAL, page.ids[OWN])
         copy_id(asked.ids, j, page.ids[OWN])
         write(press, SIGNAL, ordinal, -1)

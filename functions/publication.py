@@ -7,7 +7,7 @@ This is the one place that decides what is published. An id is a hash of its cau
 the same bytes. What happens on ticks is written by a kernel (`functions.press`).
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from itertools import pairwise, repeat
 from typing import Any, Final
 
@@ -57,8 +57,13 @@ def _json(text: str) -> str:
 class Publisher:
     """Makes events of one shard's decisions. Its state is the orders that still work."""
 
-    def __init__(self, shard: Shard, broker: str) -> None:
+    def __init__(self, shard: Shard, broker: str, begun: Mapping[str, int] | None = None) -> None:
+        """`begun`: event time, ns, at which a strategy began anew in the middle of the log; it is part of its signals' ids,
+
+        as another shard may have changed it a tick earlier.
+        """
         self.shard = shard
+        self._begun = begun or {}
         self.broker = broker
         phrases = Phrases()
         slots = {name: (form, n) for n, (name, form) in enumerate(SLOTS.items())}
@@ -93,7 +98,8 @@ class Publisher:
             terms[n] = (config.instrument_token, number(symbol), number(f'"exchange":"{config.exchange}"'))
         traders = np.zeros(len(shard.strategy_names), TRADER)
         for n, name in enumerate(shard.strategy_names):
-            traders[n] = (number(name), number(f"signal:{name}:"), shard.strategies["product"][n])
+            since = f"@{self._begun[name]}" if self._begun.get(name) else ""
+            traders[n] = (number(name), number(f"signal:{name}{since}:"), shard.strategies["product"][n])
         followers = np.zeros(len(shard.subscription_names), FOLLOWER)
         for n, (account, strategy) in enumerate(shard.subscription_names):
             owner = f'"account":"{account}","strategy":"{strategy}"'

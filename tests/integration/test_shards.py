@@ -17,7 +17,7 @@ from functions.assignment import Seat
 from functions.events import decode
 from tests.integration.test_pipeline import write
 from tests.recorded import config_events
-from tests.shards import ACCOUNTS, CONFIGURATION, EVENTS, decided, everybody_traded
+from tests.shards import ACCOUNTS, CONFIGURATION, EVENTS, FOLLOWED, decided, everybody_traded
 
 pytestmark = pytest.mark.kafka
 
@@ -71,6 +71,26 @@ def test_accounts_move_between_shards_with_everything_they_hold(log, before, aft
     run(moved, *(seat for seat in seats(after) if any(seat.holds(account) for account in ACCOUNTS)))
 
     assert decided(moved.kafka) == decided(alone.kafka)
+
+
+def test_two_shards_that_a_change_reaches_at_different_ticks_give_no_id_two_contents(log):
+    """One shard has read further when the strategy changes, and ends flat; `decided` refuses an id with two contents."""
+    settings = log(EVENTS[: HALF // 2])
+    first, second = seats(2)
+    run(settings, first)
+    write(settings, EVENTS[HALF // 2 : HALF])
+    run(settings, second)
+    changed = [msgspec.structs.replace(s, parameters={**s.parameters, "quantity": 7}) for s in FOLLOWED]
+    write(settings, config_events([], [], changed))
+    run(settings, first, second)
+    write(settings, EVENTS[HALF : HALF + HALF // 2])
+    run(settings, first, second)
+    ended = [msgspec.structs.replace(s, enabled=False, on_disable="flatten") for s in changed]
+    write(settings, config_events([], [], ended))
+    write(settings, EVENTS[HALF + HALF // 2 :])
+    run(settings, first, second)
+
+    assert everybody_traded(decided(settings.kafka))
 
 
 def test_a_shard_does_not_begin_anew_with_an_account_whose_books_are_elsewhere(log):
