@@ -186,10 +186,11 @@ class DeploySettings(_Part):
     )
     shards: int = Field(1, ge=1, le=256, description="Pipelines a broker, each with its share of the accounts")
     stuck_s: float = Field(
-        30.0,
+        60.0,
         ge=5.0,
         le=3_600.0,
-        description="A flow that lives and whose heartbeat is older, in seconds, is killed and started again",
+        description="A flow that lives and whose heartbeat is older, in seconds, is killed and started again; longer than it "
+        "takes to compile the engine, which `just setup` does ahead",
     )
 
 

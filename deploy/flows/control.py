@@ -44,7 +44,7 @@ class Control:
             return None
         return read_report(self._places.run)
 
-    def apply(self, flows: Sequence[Flow], *, patience_s: float = PATIENCE_S, stuck_s: float = 30.0) -> None:
+    def apply(self, flows: Sequence[Flow], *, patience_s: float = PATIENCE_S, stuck_s: float = 60.0) -> None:
         """Has these flows run, and returns when all are live. A supervisor of older code is replaced, and all flows with it.
 
         Raises: `ChildDied` for a flow that failed, with its last lines and exit code; `DependencyError` for one that is

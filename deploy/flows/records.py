@@ -24,7 +24,7 @@ class Request:
 
     id: str
     flows: list[Flow]
-    stuck_s: float = 30.0
+    stuck_s: float = 60.0
 
 
 @dataclass(frozen=True)

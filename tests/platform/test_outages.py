@@ -25,6 +25,7 @@ pytestmark = [pytest.mark.platform, pytest.mark.timeout(1500)]
 
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "4"))
 RECOVERY_S = 90.0  # generous: a machine may have other work
+STUCK_S = 40.0  # a machine under load may compile for long
 PIPELINE, CACHE = "pipeline-paper", "cache-paper"
 DAYS = iter(
     [
@@ -38,17 +39,17 @@ WHO_WAITS = {
     "postgres": {PIPELINE: "lease", "connectors": "postgres"},
     "connect": {"connectors": "connect"},
     "kafka": {
-        PIPELINE: "kafka (source pipeline-paper-0)",
-        CACHE: "kafka (source cache-paper)",
-        "archive": "kafka (source archive)",
-    },
+        PIPELINE: "kafka (",
+        CACHE: "kafka (",
+        "archive": "kafka (",
+    },  # whichever of its clients had something to do
 }
 
 
 @pytest.fixture(scope="module")
 def desk(platform, tmp_path_factory):
     with deployed(platform, tmp_path_factory.mktemp("desk")) as desk:
-        desk.panda("deploy", "apply", PANDA_DEPLOY__STUCK_S="20")
+        desk.panda("deploy", "apply", PANDA_DEPLOY__STUCK_S=f"{STUCK_S:g}")
         yield desk
 
 
@@ -107,7 +108,7 @@ def gone(platform, service):
 
 def waits(desk):
     """What each flow says it waits for."""
-    return {name: {one.name for one in flow.waits_for} for name, flow in desk.flows().items()}
+    return {name: ", ".join(one.name for one in flow.waits_for) for name, flow in desk.flows().items()}
 
 
 def well(desk):
@@ -230,8 +231,10 @@ def test_a_flow_that_stands_still_is_killed_and_goes_on_without_loss_and_a_human
         until(lambda: desk.flows()[PIPELINE].stuck == before.stuck + 1, 60, "the killing")
         killed_s = time.monotonic() - began
         until(lambda: well(desk), RECOVERY_S, "the pipeline's return")
-        print(f"stuck pipeline: killed after {killed_s:.1f} s (limit 20), live after {time.monotonic() - began:.1f} s")
-        assert 15 < killed_s < 30
+        print(
+            f"stuck pipeline: killed after {killed_s:.1f} s (limit {STUCK_S:g}), live after {time.monotonic() - began:.1f} s"
+        )
+        assert STUCK_S - 5 < killed_s < STUCK_S + 15
     exactly_once(desk, since, counted)
 
     read = [decode(record.value).data for record in fetch_all(platform.kafka, [SYSTEM_ALERTS.name], alerts)]
