@@ -190,6 +190,11 @@ class Relay:
         self.holds = holds
         return 0 if holds else sum(connection.deliver() for connection in list(self._connections))
 
+    @property
+    def kept(self) -> int:
+        """How many bytes are held back."""
+        return sum(len(connection.kept) for connection in list(self._connections))
+
     def deliver(self) -> int:
         """The broker hears all that was held back, whether or not the worker lives; returns how many bytes."""
         return self._network.do(self._hold(False))

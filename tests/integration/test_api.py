@@ -10,7 +10,6 @@ import sys
 import time
 import urllib.request
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -30,6 +29,7 @@ from connectors.kafka.source import KafkaSource, end_offsets
 from connectors.redis import Desk, connect, start_redis
 from connectors.settings import ApiSettings, KafkaSettings, LakeSettings, RedisSettings, Settings
 from dataflows import archive, cache
+from dataflows.process import READY_FILE
 from tests.history import (
     TOKEN,
     ack,
@@ -73,15 +73,13 @@ def settings(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Settings]:
             lake=LakeSettings(path=str(directory / "lake")),
         )  # fmt: skip
         _publish(broker.settings, DAY)
-        deadline = time.monotonic() + 1.0
-        cli_main(archive.live(made, stop=partial(_past, deadline)))
+        ready = directory / "ready"
+        os.environ[READY_FILE] = str(ready)
+        cli_main(archive.live(made, stop=lambda: ready.exists() and time.time() - ready.stat().st_mtime > 0.5))
+        del os.environ[READY_FILE]
         _publish(broker.settings, [snapshot(6.0, unrealised="15.00"), snapshot(7.0, unrealised="16.00")])
         _cached(made)
         yield made
-
-
-def _past(deadline: float) -> bool:
-    return time.monotonic() > deadline
 
 
 def _publish(kafka: KafkaSettings, events: list[Any]) -> None:
