@@ -61,9 +61,10 @@ def drained(tmp_path: Path, monkeypatch: pytest.MonkeyPatch):
 
 def lag(kafka: KafkaSettings, group: str, topics: list[str]) -> dict[tuple[str, int], int]:
     """What a tool shows: of each partition that has records, how many the group has not read."""
-    asked = Administrator(kafka).client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)])
-    [future] = asked.values()
-    read = {(p.topic, p.partition): p.offset for p in future.result(10).topic_partitions}
+    admin = Administrator(kafka)  # kept until it has answered
+    [future] = admin.client.list_consumer_group_offsets([ConsumerGroupTopicPartitions(group)]).values()
+    answer = admin.result(future, f"tell how far {group} has read")
+    read = {(p.topic, p.partition): p.offset for p in answer.topic_partitions}
     return {at: end - read.get(at, 0) for at, end in end_offsets(kafka, topics).items() if end}
 
 
