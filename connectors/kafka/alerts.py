@@ -54,23 +54,34 @@ class Alerts:
             self._producer.produce(SYSTEM_ALERTS.name, value, self._source.encode())
         except (KafkaException, BufferError) as error:
             self._fail(str(error))
-        self._producer.poll(0)
+        self._take_answers()
 
     def check(self) -> None:
         """Takes what the broker has said meanwhile.
 
         Raises: `ConfigError` where this user may not write alerts, `DependencyError` where one was refused otherwise.
         """
-        self._producer.poll(0)
+        self._take_answers()
         if self._refused is not None:
             raise self._refused
 
     def close(self) -> None:
         """Waits a few seconds for the broker; what it has not taken then is in the log of this process alone."""
-        unwritten = self._producer.flush(LEAVE_S)
+        try:
+            unwritten = self._producer.flush(LEAVE_S)
+        except KafkaException as error:
+            self._reachability.reason = error.args[0].str()
+            unwritten = len(self._producer)
         self._reachability.leave()
         if unwritten:
             logger().error("alerts.unwritten", alerts=unwritten, reason=self._reachability.reason)
+
+    def _take_answers(self) -> None:
+        """After an error that it calls fatal the client raises, here and from then on: that is an answer too."""
+        try:
+            self._producer.poll(0)
+        except KafkaException as error:
+            self._refuse(error.args[0])
 
     def _note_error(self, error: KafkaError) -> None:
         if len(self._producer):  # with nothing to write a closed connection is no news
@@ -79,7 +90,11 @@ class Alerts:
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
             self._reachability.answered()
-        elif error.code() in _NOT_ALLOWED:
+        else:
+            self._refuse(error)
+
+    def _refuse(self, error: KafkaError) -> None:
+        if error.code() in _NOT_ALLOWED:
             self._refused = self._refused or ConfigError(
                 f"Kafka user {self._user!r} may not write {SYSTEM_ALERTS.name}", remedy="run: panda deploy apply"
             )
