@@ -12,7 +12,6 @@ Formats carry versions. A change adds a function to the upgrades below; a test r
 
 import zlib
 from collections.abc import Callable, Iterable, Sequence
-from itertools import chain
 from typing import Any, Final
 
 import msgspec
@@ -250,8 +249,3 @@ class Copies:
             return True
         self.seen[at] = place
         return False
-
-
-def flat(runs: Iterable[tuple[int, int, int, int]]) -> tuple[int, ...]:
-    """Runs by number of their topic, as a batch keeps them."""
-    return tuple(chain.from_iterable(runs))

@@ -348,10 +348,6 @@ class RunReader:
         self._waiting: dict[tuple[str, int], deque[Record]] = {at: deque() for at in self._reader.positions}
         self._paused: set[tuple[str, int]] = set()
 
-    @property
-    def positions(self) -> Positions:
-        return self._reader.positions
-
     def take(self, topic: str, partition: int, first: int, last: int) -> list[Record]:
         """The records of one run. Raises: `FatalError` where the log no longer has it or the broker stays silent."""
         at = (topic, partition)
