@@ -20,7 +20,7 @@ from connectors.errors import ConfigError, DataError
 from connectors.lake.files import prepare
 from connectors.lake.stores import Lake, Store, literal, store_at
 from connectors.settings import LakeSettings
-from functions.events import rupees
+from functions.money import rupees
 from functions.topics import archived
 
 VIEWS: Final = (
@@ -173,7 +173,7 @@ class PnlPoint:
 
 
 def _plain(value: Any) -> Any:
-    """As JSON has it: money as `events.rupees` writes it, times in RFC 3339."""
+    """As JSON has it: money as `money.rupees` writes it, times in RFC 3339."""
     if isinstance(value, Decimal):
         return rupees(int(value.scaleb(6)))
     if isinstance(value, datetime):

@@ -23,7 +23,7 @@ from connectors.kafka.records import Outgoing
 from connectors.kafka.sink import Writer
 from connectors.kafka.source import Reader
 from connectors.settings import KafkaSettings
-from functions.events import decode
+from functions.codec import decode
 from functions.topics import ORDERS_FILLED
 
 WARM_UP_S: Final = 3.0

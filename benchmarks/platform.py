@@ -31,7 +31,7 @@ from connectors.settings import KafkaSettings, RedisSettings
 from deploy.services.native import Native
 from deploy.services.places import PROJECT
 from functions.blotter import Keys
-from functions.events import decode
+from functions.codec import decode
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, ORDERS_FILLED, SYSTEM_ALERTS
 from tests.e2e.runs import Deployment
 from tests.platform_services import Platform, free_ports

@@ -19,7 +19,9 @@ import numpy as np
 
 from connectors.kafka.records import Outgoing
 from dataflows.desk import Configuration
-from functions.events import MarketTick, PaperVenue, encode, envelope, tick_id
+from functions.codec import encode, envelope
+from functions.events import MarketTick, PaperVenue
+from functions.ids import tick_id
 from functions.ticks import Rows
 from functions.topics import MARKET_TICKS
 from tests.desk import account, instrument, lax, strategy

@@ -15,8 +15,10 @@ from typing import Any, Final
 import numpy as np
 
 from functions.calendar import date_of, day_of
-from functions.events import AccountConfig, InstrumentConfig, StrategyConfig, rupees, tick_id
+from functions.events import AccountConfig, InstrumentConfig, StrategyConfig
+from functions.ids import tick_id
 from functions.kernel import records
+from functions.money import rupees
 from functions.portfolio import ACCOUNT, ACCOUNT_LEVEL, FILL
 from functions.press import average_price
 from functions.publication import Publication, Publisher

@@ -24,7 +24,7 @@ from connectors.redis import Desk, Taken, connect
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
-from functions.events import decode
+from functions.codec import decode
 from functions.topics import MARKET_QUALITY, SYSTEM_ALERTS, Topic, outputs
 
 

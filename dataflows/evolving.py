@@ -17,20 +17,13 @@ from connectors.kafka.source import Positions, fetch_all
 from connectors.settings import KafkaSettings
 from dataflows.recovery import Journal, at_opening, input_topics, positions_of, run_reader
 from dataflows.steps import Parts
-from functions.events import (
-    EventEnvelope,
-    OrderFailed,
-    OrderFilled,
-    OrderSubmitted,
-    decode,
-    encode,
-    envelope,
-    event_id,
-    micro,
-    nanoseconds,
-)  # fmt: skip
+from functions.codec import decode, encode, envelope
+from functions.events import EventEnvelope, OrderFailed, OrderFilled, OrderSubmitted
+from functions.ids import event_id
 from functions.journal import MARK, Entry, Opening, Snapshot, Start, named
+from functions.money import micro
 from functions.portfolio import FILL
+from functions.timestamps import nanoseconds
 from functions.topics import ORDERS_FAILED, ORDERS_FILLED, ORDERS_SUBMITTED
 
 Event = EventEnvelope[Any]

@@ -33,12 +33,17 @@ from connectors.recorded.reading import read
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
+from functions.bad_ticks import CLEAN, FAULTS
 from functions.calendar import INDIA, covers, is_trading_day, next_trading_day, previous_trading_day
-from functions.events import InstrumentConfig, SystemAlert, encode, envelope, event_id, timestamp
+from functions.codec import encode, envelope
+from functions.events import InstrumentConfig, SystemAlert
+from functions.ids import event_id
 from functions.numbering import BROKER, SOURCE, Numbering
 from functions.poison import GROWING, told
-from functions.simulator import CLEAN, FAULTS, Chunk, Market, day
+from functions.price_paths import Market
+from functions.simulator import Chunk, day
 from functions.stretches import Stretch, replayed, with_clock
+from functions.timestamps import timestamp
 from functions.topics import CONFIG_INSTRUMENTS, MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS
 
 PROGRESS_S: Final = 10.0

@@ -26,7 +26,9 @@ from dataflows.desk import (
 )  # fmt: skip
 from dataflows.desk import restored as desk_of
 from functions.assignment import Seat
-from functions.events import ID_LENGTH, Command, InstrumentConfig, Payload, decode
+from functions.codec import decode
+from functions.events import Command, InstrumentConfig, Payload
+from functions.ids import ID_LENGTH
 from functions.kernel import records as as_records
 from functions.poison import ALREADY_REPLAYED, NO_LIMIT, TRIPPED, Limit, Notice, Watch
 from functions.publication import Publication

@@ -28,9 +28,8 @@ from functions.events import (
     StrategyPnl,
     SystemAlert,
     TradingSignal,
-    micro,
-    rupees,
-)  # fmt: skip
+)
+from functions.money import micro, rupees
 
 STREAM_LENGTH: Final = 10_000  # entries a stream keeps, about
 CLOSED_ORDERS: Final = 10_000  # orders an account keeps after they closed; the lake keeps all

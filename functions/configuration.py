@@ -13,17 +13,8 @@ from typing import Any, Final
 import msgspec
 
 from functions.assignment import MAX_SHARDS
-from functions.events import (
-    AccountConfig,
-    InstrumentConfig,
-    PaperVenue,
-    Payload,
-    RiskLimits,
-    Sizing,
-    StrategyConfig,
-    micro,
-    rupees,
-)
+from functions.events import AccountConfig, InstrumentConfig, PaperVenue, Payload, RiskLimits, Sizing, StrategyConfig
+from functions.money import micro, rupees
 
 Faults = list[str]
 

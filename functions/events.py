@@ -1,22 +1,17 @@
-"""Events: one envelope, one payload type per event type, and ids that a replay cannot change.
+"""Events: one envelope, one payload type per event type.
 
 In JSON prices are numbers as the exchange prints them (rupees), money is a decimal string in rupees, quantities are
 integers, times are RFC 3339 in UTC with microseconds. Requests say what is wanted (`order_submitted`), facts are
 past tense (`order_filled`). The type name on the wire is the key of `PAYLOADS`.
 """
 
-from typing import Annotated, Any, Final, Generic, Literal, TypeVar
+from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
-import numpy as np
-import xxhash
+
+from functions.money import MONEY_PATTERN
 
 VERSION: Final = 1
-ID_LENGTH: Final = 36
-ID_PATTERN: Final = (
-    r"\A[0-9A-Za-z-]{36}\Z"  # ours are UUIDs; a decision is named after its cause, so all have one shape
-)
-MONEY_PATTERN: Final = r"\A-?[0-9]{1,12}(?:\.[0-9]{1,6})?\Z"  # as `rupees` writes it; a report's DECIMAL(18,6) holds it
 
 Side = Literal["BUY", "SELL"]
 OrderKind = Literal["MARKET", "LIMIT", "SL", "SL-M"]
@@ -385,137 +380,3 @@ class Head(msgspec.Struct, frozen=True, gc=False):
     version: int
     broker: str
     data: msgspec.Raw
-
-
-UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec raises on bytes of others
-
-decode_head = msgspec.json.Decoder(Head).decode
-_decode_data = {name: msgspec.json.Decoder(payload).decode for name, payload in PAYLOADS.items()}
-encode = msgspec.json.Encoder().encode
-
-
-def decode(raw: bytes) -> EventEnvelope[Any]:
-    """An event of any type from its JSON bytes.
-
-    Raises: `msgspec.DecodeError` (with the path of the fault) for anything that is not a known event of a known version.
-    """
-    try:
-        return _decoded(raw)
-    except (UnicodeDecodeError, RecursionError) as error:
-        raise msgspec.DecodeError(f"{type(error).__name__}: {error}") from error
-
-
-def _decoded(raw: bytes) -> EventEnvelope[Any]:
-    head = decode_head(raw)
-    if head.type not in _decode_data:
-        raise msgspec.ValidationError(f"unknown event type {head.type[:40]!r} - at `$.type`")
-    if head.version != VERSION:
-        raise msgspec.ValidationError(
-            f"version {head.version} of {head.type}, this code reads {VERSION} - at `$.version`"
-        )
-    data = _decode_data[head.type](head.data)
-    return EventEnvelope(
-        head.id, head.type, head.timestamp, head.correlation_id, head.causation_id,
-        head.source, head.version, head.broker, data,
-    )  # fmt: skip
-
-
-def envelope(
-    data: P,
-    *,
-    id: str,
-    time_ns: int,
-    source: str,
-    broker: str,
-    correlation: str | None = None,
-    cause: str | None = None,
-) -> EventEnvelope[P]:
-    """The envelope around a payload; the first cause of a chain correlates with itself."""
-    return EventEnvelope(
-        id, TYPE_NAMES[type(data)], timestamp(time_ns), correlation or id, cause, source, VERSION, broker, data
-    )
-
-
-_hash = xxhash.xxh3_128_hexdigest
-
-
-def id_prefix(time_ns: int) -> str:
-    """The first half of an event's id: its time."""
-    milliseconds = time_ns // 1_000_000
-    return f"{milliseconds >> 16:08x}-{milliseconds & 0xFFFF:04x}-7"
-
-
-def id_under(prefix: str, cause: str, step: str) -> str:
-    """An event's id from its prefix, where many share one."""
-    digest = _hash((cause + step).encode())
-    return f"{prefix}{digest[:3]}-a{digest[3:6]}-{digest[6:18]}"
-
-
-def event_id(time_ns: int, cause: str, step: str) -> str:
-    """A UUID shaped as version 7 whose random part is a hash: the same inputs give the same id.
-
-    48 bits of event time in milliseconds, then 74 bits of xxh3-128 over the cause's id and the step's name and ordinal.
-    Layout: RFC 9562 §5.7.
-
-    >>> event_id(1_763_697_600_123_000_000, "3f1c", "risk:0")
-    '019aa491-a67b-7395-a705-2869c58e69c6'
-    """
-    return id_under(id_prefix(time_ns), cause, step)
-
-
-def tick_id(instrument_token: int, time_ns: int, ordinal: int) -> str:
-    """A tick's id, from what it is and not from how it came: `ordinal` counts ticks of this instrument at this instant."""
-    return event_id(time_ns, f"{instrument_token}:{time_ns}", f"tick:{ordinal}")
-
-
-_second = (-1, "")
-
-
-def timestamp(time_ns: int) -> str:
-    """RFC 3339 text in UTC with microseconds; the text of the second is kept, as neighbours share it.
-
-    >>> timestamp(1_763_697_600_123_456_789)
-    '2025-11-21T04:00:00.123456Z'
-    """
-    global _second  # noqa: PLW0603 - a cache of one value: the answer does not depend on it
-    second, rest = divmod(time_ns, 1_000_000_000)
-    if second != _second[0]:
-        _second = (second, str(np.datetime64(second, "s")))
-    return f"{_second[1]}.{rest // 1000:06d}Z"
-
-
-def nanoseconds(text: str) -> int:
-    """Of a `timestamp`, since the epoch.
-
-    >>> nanoseconds("2025-11-21T04:00:00.123456Z")
-    1763697600123456000
-    """
-    return int(np.datetime64(text.removesuffix("Z"), "ns").astype(np.int64))
-
-
-def micro(rupees: str) -> int:
-    """Money text to integer micro-rupees, exactly.
-
-    Raises: `ValueError` where the text is no number or has more than six decimals.
-
-    >>> micro("1234.5"), micro("-0.000001"), micro("1000000")
-    (1234500000, -1, 1000000000000)
-    """
-    sign, digits = (-1, rupees[1:]) if rupees.startswith("-") else (1, rupees)
-    whole, _, fraction = digits.partition(".")
-    if not (whole + fraction).isdecimal() or not whole or len(fraction) > 6:
-        raise ValueError(f"not an amount in rupees with at most six decimals: {rupees!r}")
-    return sign * (int(whole) * 1_000_000 + int(fraction.ljust(6, "0")))
-
-
-def rupees(micro_rupees: int) -> str:
-    """Integer micro-rupees to money text, exactly, without trailing zeros beyond the paisa.
-
-    >>> rupees(1234500000), rupees(-1), rupees(0), rupees(1_230_000)
-    ('1234.50', '-0.000001', '0.00', '1.23')
-    """
-    sign = "-" if micro_rupees < 0 else ""
-    whole, fraction = divmod(abs(micro_rupees), 1_000_000)
-    if fraction % 10_000 == 0:
-        return f"{sign}{whole}.{fraction // 10_000:02d}"
-    return f"{sign}{whole}.{fraction:06d}".rstrip("0")

@@ -1,4 +1,4 @@
-"""Ids inside kernels: what `events.event_id` makes, written as bytes.
+"""Ids inside kernels: what `ids.event_id` makes, written as bytes.
 
 The hash is xxh3-128 with seed 0 over the cause's id and the step (Yann Collet, xxHash 0.8, `XXH3_len_17to128_128b`):
 an id is 36 bytes and a step at most 92, so no other branch of that hash is ever needed. A test holds it equal to the

@@ -10,8 +10,9 @@ import numpy as np
 
 from functions.calendar import session_class
 from functions.costs import DELIVERY, FUTURES, INTRADAY, OPTIONS, SEGMENTS
-from functions.events import InstrumentConfig, micro
+from functions.events import InstrumentConfig
 from functions.kernel import kernel
+from functions.money import micro
 from functions.orders import CNC
 from functions.ticks import Rows
 

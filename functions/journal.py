@@ -16,7 +16,7 @@ from typing import Any, Final
 
 import msgspec
 
-from functions.events import UNREADABLE
+from functions.codec import UNREADABLE
 
 JOURNAL_VERSION: Final = 1
 SNAPSHOT_VERSION: Final = 3

@@ -7,21 +7,13 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
-from functions.events import (
-    VERSION,
-    Depth,
-    EventEnvelope,
-    MarketClock,
-    MarketTick,
-    encode,
-    envelope,
-    event_id,
-    tick_id,
-    timestamp,
-)  # fmt: skip
-from functions.simulator import CLEAN, MISSING_FIELD, UNDECODABLE, UNKNOWN_TOKEN, UNREADABLE
+from functions.bad_ticks import CLEAN, MISSING_FIELD, UNDECODABLE, UNKNOWN_TOKEN, UNREADABLE
+from functions.codec import encode, envelope
+from functions.events import VERSION, Depth, EventEnvelope, MarketClock, MarketTick
+from functions.ids import event_id, tick_id
 from functions.stretches import Stretch
 from functions.ticks import Rows
+from functions.timestamps import timestamp
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
 
 SOURCE: Final = "feed"

@@ -1,6 +1,6 @@
 """The press: what happens on ticks becomes JSON, in a kernel, from templates.
 
-It is the hottest step of a live flow; a test holds what it writes equal to `events.encode` of the same structs. Which rows
+It is the hottest step of a live flow; a test holds what it writes equal to `codec.encode` of the same structs. Which rows
 it is given, and what is told beside ticks, is `functions.publication`'s to say.
 """
 

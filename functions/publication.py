@@ -15,9 +15,11 @@ import msgspec
 import numpy as np
 
 from functions import topics
-from functions.account import ALERTS
-from functions.events import VERSION, event_id, rupees, timestamp
+from functions.alerts import ALERTS
+from functions.events import VERSION
+from functions.ids import event_id
 from functions.kernel import records
+from functions.money import rupees
 from functions.orders import KINDS, PRODUCTS, REASONS
 from functions.portfolio import ACCOUNT_LEVEL, SNAPSHOT, STRATEGY_LEVEL
 from functions.press import (
@@ -42,6 +44,7 @@ from functions.signals import NO_SIGNALS
 from functions.tape import NAMING
 from functions.templates import ID_LENGTH, Phrases, compiled, joined, longest
 from functions.ticks import NO_TICKS, Rows
+from functions.timestamps import timestamp
 
 Publication = tuple[str, bytes, bytes, None]  # topic, key, JSON, no headers: as a producer takes them
 SOURCE: Final = "pipeline"

@@ -14,8 +14,9 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from functions.calendar import DAY, IST_OFFSET
-from functions.events import RiskLimits, micro, rupees
+from functions.events import RiskLimits
 from functions.kernel import kernel
+from functions.money import micro, rupees
 from functions.orders import LIMIT, SL, SLM
 from functions.portfolio import equity
 from functions.sizing import notional

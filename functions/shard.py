@@ -12,13 +12,16 @@ import msgspec
 import numpy as np
 
 from functions import account as fold
-from functions.account import ALERT, SHARD, STRATEGY
+from functions.account import SHARD, STRATEGY
+from functions.alerts import ALERT
 from functions.calendar import FIRST_DAY, SESSIONS
+from functions.codec import UNREADABLE
 from functions.costs import rate_table
-from functions.events import UNREADABLE, AccountConfig, InstrumentConfig, PaperVenue, StrategyConfig, micro
+from functions.events import AccountConfig, InstrumentConfig, PaperVenue, StrategyConfig
 from functions.instruments import instrument_table
 from functions.integrity import Loose, Sizes, chained, examine
 from functions.kernel import records
+from functions.money import micro
 from functions.orders import ORDER, ORDER_EVENT, PRODUCTS
 from functions.paper import VENUE
 from functions.portfolio import ACCOUNT, BOOK, CLEAN, FILL, SNAPSHOT, SUBSCRIPTION

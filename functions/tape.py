@@ -1,6 +1,6 @@
 """The tape: market ticks exactly as our own feed writes them, read by a kernel; all other spellings are left to msgspec.
 
-A record is ours if it is, byte for byte, what `events.encode` makes of a `MarketTick` in its envelope: this order of
+A record is ours if it is, byte for byte, what `codec.encode` makes of a `MarketTick` in its envelope: this order of
 fields, no blanks, no escapes, plain decimal numbers. Of anything else nothing is guessed here: it is marked as not
 read, and `ticks.pack` takes or refuses it. So the tape may leave a good tick to others, and never differs on one it takes.
 """
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from functions.arrays import Integers
-from functions.events import ID_LENGTH
+from functions.ids import ID_LENGTH
 from functions.kernel import borrow, entry, inlined, records
 from functions.ticks import TICK, UNKNOWN, Rows
 

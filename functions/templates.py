@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from functions.arrays import Integers
-from functions.events import ID_LENGTH
+from functions.ids import ID_LENGTH
 from functions.kernel import kernel
 
 Bytes = npt.NDArray[np.uint8]

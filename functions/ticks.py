@@ -11,8 +11,9 @@ import msgspec
 import numpy as np
 import numpy.typing as npt
 
-from functions import events
-from functions.events import ID_PATTERN, Depth, Quote
+from functions import codec
+from functions.events import Depth, Quote
+from functions.ids import ID_PATTERN
 
 Rows = npt.NDArray[Any]  # a structured array; its dtype is said where it is made
 
@@ -61,7 +62,7 @@ def copied(ticks: Rows) -> Rows:
     return np.ascontiguousarray(ticks).view("i8").copy().view(TICK)
 
 
-UNREADABLE: Final = (*events.UNREADABLE, OverflowError, struct.error)
+UNREADABLE: Final = (*codec.UNREADABLE, OverflowError, struct.error)
 
 
 class _Needed(Quote, frozen=True):
@@ -154,7 +155,7 @@ def depth(raws: Iterable[bytes | None], count: int) -> Rows:
 def _levels(raw: bytes) -> Depth | None:
     try:
         shown = _decode_depth(raw).data.depth
-    except events.UNREADABLE:
+    except codec.UNREADABLE:
         return None
     if shown is None or all(0.0 <= price <= _MAX_LEVEL and 0 <= n <= _MAX_I4 for price, n in [*shown.buy, *shown.sell]):
         return shown

@@ -11,7 +11,8 @@ from connectors.market import MarketSource, Notices
 from connectors.recorded.reading import Recording
 from dataflows.feed import Events, build
 from functions.calendar import INDIA, SECOND
-from functions.events import InstrumentConfig, decode
+from functions.codec import decode
+from functions.events import InstrumentConfig
 from functions.stretches import replayed, with_clock
 from functions.ticks import NO_DEPTH, TICK
 from functions.topics import MARKET_CLOCK, MARKET_TICKS

@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from connectors.kafka.records import Outgoing, Record
+from functions.codec import decode, encode, envelope
 from functions.events import (
     EventEnvelope,
     MarketClock,
@@ -26,14 +27,9 @@ from functions.events import (
     StrategyPnl,
     SystemAlert,
     TradingSignal,
-    decode,
-    encode,
-    envelope,
-    event_id,
-    micro,
-    rupees,
-    tick_id,
-)  # fmt: skip
+)
+from functions.ids import event_id, tick_id
+from functions.money import micro, rupees
 from functions.topics import (
     MARKET_CLOCK,
     MARKET_QUALITY,

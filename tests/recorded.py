@@ -6,17 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from connectors.kafka.records import Outgoing
-from functions.events import (
-    AccountConfig,
-    InstrumentConfig,
-    MarketClock,
-    MarketTick,
-    StrategyConfig,
-    encode,
-    envelope,
-    event_id,
-    tick_id,
-)
+from functions.codec import encode, envelope
+from functions.events import AccountConfig, InstrumentConfig, MarketClock, MarketTick, StrategyConfig
+from functions.ids import event_id, tick_id
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES, MARKET_CLOCK, MARKET_TICKS
 
 

@@ -3,7 +3,8 @@
 import msgspec
 
 from connectors.kafka.source import fetch_all
-from functions.events import PaperVenue, decode
+from functions.codec import decode
+from functions.events import PaperVenue
 from functions.topics import ORDERS_FILLED, outputs
 from tests.desk import account, lax
 from tests.integration.test_pipeline import INSTRUMENTS, STRATEGIES, TOKENS

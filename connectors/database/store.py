@@ -19,7 +19,9 @@ from connectors.database import schema
 from connectors.database.models import Account, Instrument, Outbox, Strategy, StrategyAccount, StrategyInstrument
 from connectors.errors import ConfigError, DataError
 from functions import configuration
-from functions.events import AccountConfig, InstrumentConfig, StrategyConfig, encode, envelope, event_id
+from functions.codec import encode, envelope
+from functions.events import AccountConfig, InstrumentConfig, StrategyConfig
+from functions.ids import event_id
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES, Topic
 
 SOURCE: Final = "config"  # of the events; their flow

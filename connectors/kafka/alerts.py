@@ -13,7 +13,9 @@ from connectors.errors import ConfigError, DependencyError, PipelineError
 from connectors.kafka.client import Reachability, producer_config
 from connectors.logging import logger
 from connectors.settings import KafkaSettings
-from functions.events import SystemAlert, encode, envelope, event_id
+from functions.codec import encode, envelope
+from functions.events import SystemAlert
+from functions.ids import event_id
 from functions.numbering import BROKER
 from functions.topics import SYSTEM_ALERTS
 

@@ -7,7 +7,8 @@ import msgspec
 from connectors.kafka.source import fetch_all
 from connectors.logging import logger
 from connectors.settings import KafkaSettings
-from functions.events import Payload, decode
+from functions.codec import decode
+from functions.events import Payload
 
 
 def read_configuration_topics(

@@ -22,7 +22,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.kafka.records import Record
 from connectors.logging import logger
-from functions.events import EventEnvelope, MarketClock, decode
+from functions.codec import decode
+from functions.events import EventEnvelope, MarketClock
 from functions.journal import Batch, Runs, packed
 from functions.ordering import UNORDERED, Integers, Ordered, Reorder
 from functions.tape import Tape

@@ -16,7 +16,8 @@ from connectors.kafka.records import Headers, Record
 from connectors.lake.files import File, Files
 from connectors.lake.rows import TICK_COLUMNS
 from connectors.lake.stores import Lake, literal, store_at
-from functions.events import Depth, MarketTick, encode, envelope
+from functions.codec import encode, envelope
+from functions.events import Depth, MarketTick
 from functions.topics import MARKET_TICKS
 
 KEPT_FILES: Final = 16  # read last, of which the next records are likely to come

@@ -13,7 +13,8 @@ import msgspec
 import numpy as np
 
 from connectors.kafka.records import Record
-from functions.events import Quote, decode_head
+from functions.codec import decode_head
+from functions.events import Quote
 from functions.topics import MARKET_TICKS
 
 DEAD_LETTERS: Final = ".dlq"

@@ -11,6 +11,7 @@ from typing import Any, Final
 from dataflows.recovery import input_topics, positions_of, unpacked
 from functions import orders
 from functions.assignment import Seat
+from functions.codec import decode_head
 from functions.events import (
     OrderAck,
     OrderFailed,
@@ -21,7 +22,6 @@ from functions.events import (
     SignalRejected,
     SignalValidated,
     TradingSignal,
-    decode_head,
 )
 from functions.journal import Entry, Opening, named
 from functions.topics import CONFIG_INSTRUMENTS

@@ -19,7 +19,8 @@ from connectors.settings import KafkaSettings
 from dataflows.rebuilding import differences
 from dataflows.recovery import Fold, at_opening
 from functions.assignment import Seat
-from functions.events import EventEnvelope, decode
+from functions.codec import decode
+from functions.events import EventEnvelope
 from functions.journal import (
     MARK,
     Copies,

@@ -20,7 +20,8 @@ import msgspec
 from connectors.kafka.records import Outgoing
 from connectors.kafka.sink import Writer
 from connectors.settings import KafkaSettings
-from functions.events import AccountConfig, Command, InstrumentConfig, PaperVenue, StrategyConfig, encode, envelope
+from functions.codec import encode, envelope
+from functions.events import AccountConfig, Command, InstrumentConfig, PaperVenue, StrategyConfig
 from functions.topics import (
     COMMANDS,
     CONFIG_ACCOUNTS,

@@ -8,7 +8,8 @@ import pytest
 from connectors.kafka.embedded import start_embedded
 from connectors.settings import Settings
 from functions.assignment import Seat
-from functions.events import OrderAck, OrderFilled, SignalValidated, decode, encode
+from functions.codec import decode, encode
+from functions.events import OrderAck, OrderFilled, SignalValidated
 from functions.journal import MARK, Entry, decode_line, decode_snapshot, encode_line, encode_snapshot
 from functions.topics import PIPELINE_JOURNAL, PIPELINE_SNAPSHOTS
 from tests.chaos import checks, load

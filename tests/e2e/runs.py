@@ -28,7 +28,8 @@ from connectors.settings import LakeSettings
 from deploy.flows.records import SUPERVISOR, read_report
 from deploy.tally import Tally
 from functions.calendar import next_trading_day
-from functions.events import StrategyConfig, decode
+from functions.codec import decode
+from functions.events import StrategyConfig
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, SYSTEM_ALERTS, outputs
 from tests.e2e.processes import ROOT, stop
 

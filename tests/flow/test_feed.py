@@ -24,8 +24,10 @@ from connectors.recorded.reading import read
 from connectors.settings import KafkaSettings, Settings
 from dataflows.feed import Events, FeedSettings, build, configured_instruments, live
 from functions.calendar import SECOND
-from functions.events import InstrumentConfig, decode
-from functions.simulator import Market, day
+from functions.codec import decode
+from functions.events import InstrumentConfig
+from functions.price_paths import Market
+from functions.simulator import day
 from functions.stretches import with_clock
 from functions.topics import MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS
 from tests.feed import FRIDAY, TOKEN

@@ -8,7 +8,8 @@ from connectors.errors import ConfigError
 from connectors.kafka.feed import Marker, Received
 from dataflows import steps
 from dataflows.desk import Configuration
-from functions.events import AccountConfig, PaperVenue, Sizing, StrategyConfig, encode, envelope
+from functions.codec import encode, envelope
+from functions.events import AccountConfig, PaperVenue, Sizing, StrategyConfig
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES
 from tests.desk import TEN, account, instrument, lax, strategy, tick
 from tests.flow.test_pipeline import KEY, SCRIPT, Log, dataflow, dead, desk, loop, told

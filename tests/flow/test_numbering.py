@@ -12,9 +12,12 @@ from connectors.market import MarketSource
 from connectors.recorded.columns import Unreadable
 from dataflows import backtest
 from dataflows.feed import Events, build
-from functions.events import QualityReport, decode
+from functions.bad_ticks import FAULTS, UNREADABLE
+from functions.codec import decode
+from functions.events import QualityReport
 from functions.ordering import Reorder
-from functions.simulator import FAULTS, UNREADABLE, Market, day
+from functions.price_paths import Market
+from functions.simulator import day
 from functions.stretches import with_clock
 from functions.ticks import CLOCK, DEPTH, TICK, pack
 from functions.topics import MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS

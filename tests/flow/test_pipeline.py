@@ -13,7 +13,9 @@ from connectors.kafka.records import Outgoing, Record
 from dataflows import backtest, pipeline, steps
 from dataflows.desk import Configuration, configuration
 from dataflows.recovery import input_topics
-from functions.events import Command, Depth, MarketTick, PaperVenue, decode, encode, envelope, tick_id
+from functions.codec import decode, encode, envelope
+from functions.events import Command, Depth, MarketTick, PaperVenue
+from functions.ids import tick_id
 from functions.poison import Limit
 from functions.topics import (
     COMMANDS,

@@ -50,10 +50,10 @@ def observed() -> list[Any]:
     """What libFuzzer sees the ways through: plain Python alone, as a kernel is not to be compiled with its counters in."""
     from connectors.kafka.feed import Decoder, Inputs
     from dataflows import desk
-    from functions import events, integrity, journal, ordering
+    from functions import codec, integrity, journal, ordering
 
     return [
-        events._decoded, journal.decode_line, journal.decode_snapshot, integrity.examine, integrity.chained, desk.restored,
+        codec._decoded, journal.decode_line, journal.decode_snapshot, integrity.examine, integrity.chained, desk.restored,
         Decoder.ticks, Decoder._one, Decoder._clock, Inputs.receive, ordering.Reorder._push, ordering.Reorder._run,
     ]  # fmt: skip
 

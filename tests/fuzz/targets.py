@@ -20,6 +20,7 @@ from connectors.recorded.reading import read
 from dataflows import steps
 from dataflows.desk import Configuration
 from dataflows.recovery import input_topics
+from functions.codec import decode, encode, envelope
 from functions.events import (
     Command,
     Depth,
@@ -30,11 +31,8 @@ from functions.events import (
     PnlSnapshot,
     PositionPnl,
     StrategyPnl,
-    decode,
-    encode,
-    envelope,
-    tick_id,
 )
+from functions.ids import tick_id
 from functions.journal import (
     Batch,
     Entry,

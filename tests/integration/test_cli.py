@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 import cli
-from functions.events import timestamp
+from functions.timestamps import timestamp
 from tests.market import walk
 
 ROOT = Path(__file__).resolve().parents[2]

@@ -23,7 +23,8 @@ from connectors.kafka.sink import KafkaSink
 from connectors.kafka.source import end_offsets, fetch_all
 from connectors.settings import DatabaseSettings, KafkaSettings, Settings
 from dataflows import config, process
-from functions.events import AccountConfig, decode
+from functions.codec import decode
+from functions.events import AccountConfig
 
 pytestmark = pytest.mark.kafka
 

@@ -20,8 +20,9 @@ from connectors.database.models import Instant, Table
 from connectors.database.seed import demo_seed
 from connectors.database.store import ConfigStore
 from connectors.errors import ConfigError, DataError, DependencyError, RetryableError
+from functions.codec import decode
 from functions.configuration import validate
-from functions.events import AccountConfig, InstrumentConfig, RiskLimits, Sizing, StrategyConfig, decode
+from functions.events import AccountConfig, InstrumentConfig, RiskLimits, Sizing, StrategyConfig
 from tests.store import changed_at_once
 
 replace = msgspec.structs.replace

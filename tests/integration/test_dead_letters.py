@@ -20,7 +20,8 @@ from connectors.kafka.sink import Writer
 from connectors.kafka.source import fetch_all
 from connectors.settings import DeadLetterSettings, Settings
 from dataflows import pipeline, rebuilding, steps
-from functions.events import Command, StrategyConfig, decode, encode, envelope
+from functions.codec import decode, encode, envelope
+from functions.events import Command, StrategyConfig
 from functions.letters import replay
 from functions.topics import COMMANDS, MARKET_TICKS, SYSTEM_ALERTS, all_topics, outputs
 from tests.desk import TEN, account, instrument, lax, tick, tick_rows

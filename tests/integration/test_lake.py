@@ -28,7 +28,7 @@ from connectors.lake.stores import store_at
 from connectors.settings import KafkaSettings, LakeSettings, Settings
 from dataflows import archive as flow
 from dataflows.process import READY_FILE
-from functions.events import encode
+from functions.codec import encode
 from functions.topics import MARKET_TICKS
 from functions.topics import archived as archived_topics
 from tests.history import SECOND, TEN, TOKEN, Log, filled, outgoing, signal, snapshot, submitted, tick

@@ -13,7 +13,8 @@ from connectors.kafka.sink import Writer
 from connectors.kafka.source import fetch_all
 from connectors.settings import Settings
 from dataflows import backtest, pipeline
-from functions.events import Command, PaperVenue, StrategyConfig, decode, encode, envelope
+from functions.codec import decode, encode, envelope
+from functions.events import Command, PaperVenue, StrategyConfig
 from functions.topics import COMMANDS, MARKET_TICKS, ORDERS_FILLED, outputs
 from tests.desk import account, instrument, lax
 from tests.market import walk

@@ -17,8 +17,10 @@ from connectors.settings import Settings
 from dataflows import backtest, pipeline, rebuilding, recovery
 from dataflows.feed import configured_instruments
 from functions.assignment import Seat
-from functions.events import Command, decode, encode, envelope, micro
+from functions.codec import decode, encode, envelope
+from functions.events import Command
 from functions.journal import Copies, Opening, standing
+from functions.money import micro
 from functions.topics import COMMANDS, PIPELINE_SNAPSHOTS, outputs
 from tests.integration.test_pipeline import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS, write
 from tests.market import walk

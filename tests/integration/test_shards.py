@@ -14,7 +14,7 @@ from connectors.settings import Settings
 from dataflows import pipeline
 from dataflows.resharding import reshard, seats
 from functions.assignment import Seat
-from functions.events import decode
+from functions.codec import decode
 from tests.integration.test_pipeline import write
 from tests.recorded import config_events
 from tests.shards import ACCOUNTS, CONFIGURATION, EVENTS, FOLLOWED, decided, everybody_traded

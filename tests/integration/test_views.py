@@ -17,7 +17,7 @@ from connectors.errors import ConfigError, DataError
 from connectors.kafka.records import Record, dead_letter
 from connectors.lake.archive import Archive
 from dataflows import archive
-from functions.events import encode
+from functions.codec import encode
 from functions.topics import MARKET_TICKS, all_topics, archived
 from tests.history import (
     TOKEN,

@@ -19,7 +19,8 @@ from connectors.kafka.source import end_offsets, fetch_all
 from connectors.settings import ConnectSettings, DatabaseSettings, KafkaSettings, Settings
 from deploy.connect.declared import declared
 from deploy.watching import watch
-from functions.events import SystemAlert, decode
+from functions.codec import decode
+from functions.events import SystemAlert
 from functions.topics import SYSTEM_ALERTS
 
 pytestmark = pytest.mark.kafka

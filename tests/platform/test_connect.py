@@ -21,7 +21,9 @@ from deploy.connect.declared import OUTBOX, SLOT, declared
 from deploy.plan import STEPS, Context
 from deploy.plan.connectors import Connectors
 from deploy.watchdog import Watchdog
-from functions.events import OrderFilled, encode, envelope, event_id
+from functions.codec import encode, envelope
+from functions.events import OrderFilled
+from functions.ids import event_id
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(900)]
 

@@ -15,7 +15,7 @@ from connectors.kafka.source import committed, end_offsets, fetch_all
 from deploy.flows.records import read_report
 from deploy.services.places import PROJECT
 from functions.blotter import Keys
-from functions.events import decode
+from functions.codec import decode
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, ORDERS_FILLED, outputs
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(1500)]

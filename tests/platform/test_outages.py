@@ -17,7 +17,7 @@ import psutil
 import pytest
 
 from connectors.kafka.source import end_offsets, fetch_all
-from functions.events import decode
+from functions.codec import decode
 from functions.topics import SYSTEM_ALERTS, outputs
 from tests.platform.test_flows import FILLED, FLOWS, deployed, runs, until
 

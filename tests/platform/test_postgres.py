@@ -17,7 +17,8 @@ from connectors.database.seed import demo_seed
 from connectors.database.store import ConfigStore
 from connectors.errors import ConfigError, DependencyError, RetryableError
 from deploy.connect.declared import REPORTS, columns
-from functions.events import PAYLOADS, AccountConfig, decode
+from functions.codec import decode
+from functions.events import PAYLOADS, AccountConfig
 from tests.store import changed_at_once
 
 pytestmark = pytest.mark.platform

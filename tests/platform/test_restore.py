@@ -17,7 +17,7 @@ from connectors.kafka.source import fetch_all
 from connectors.settings import ConnectSettings, DatabaseSettings, DeploySettings, Settings
 from deploy.plan import STEPS, Context
 from deploy.services.postgres import binaries
-from functions.events import decode
+from functions.codec import decode
 from functions.topics import CONFIG_ACCOUNTS
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(400)]

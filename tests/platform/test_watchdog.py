@@ -22,7 +22,9 @@ from deploy.connect.declared import OUTBOX, SLOT
 from deploy.flows.declared import environment_of
 from deploy.plan import STEPS, Context
 from deploy.plan.connectors import Connectors
-from functions.events import OrderFilled, SystemAlert, decode, encode, envelope, event_id
+from functions.codec import decode, encode, envelope
+from functions.events import OrderFilled, SystemAlert
+from functions.ids import event_id
 from functions.topics import ORDERS_FILLED, SYSTEM_ALERTS
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(900)]

@@ -14,7 +14,7 @@ from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
-from functions.account import ILLEGAL_TRANSITION
+from functions.alerts import ILLEGAL_TRANSITION
 from functions.events import PaperVenue
 from functions.handover import hand_over, obstacles
 from functions.kernel import COMPILED

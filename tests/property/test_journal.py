@@ -4,7 +4,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from connectors.kafka.feed import Inputs
-from functions.events import Command, encode, envelope
+from functions.codec import encode, envelope
+from functions.events import Command
 from functions.journal import Copies, named
 from tests.desk import TEN
 from tests.unit.test_feed_source import COMMAND_TOPIC, READ, Log

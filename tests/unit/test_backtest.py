@@ -6,7 +6,9 @@ import numpy as np
 import pytest
 
 from dataflows.backtest import Outcome, dates, run
-from functions.events import PaperVenue, decode, tick_id
+from functions.codec import decode
+from functions.events import PaperVenue
+from functions.ids import tick_id
 from functions.ticks import DEPTH
 from strategies.protocol import StrategyError
 from tests.desk import FREE, LAX, TEN, account, instrument, lax, strategy, tick, tick_rows

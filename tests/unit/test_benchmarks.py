@@ -5,7 +5,7 @@ import pytest
 from benchmarks import engine, flow, garbage, startup
 from benchmarks.workload import PLAIN, Figure, desk, market, tick_records
 from connectors.errors import FatalError
-from functions.events import decode
+from functions.codec import decode
 from tests.market import walk
 from tests.recorded import tick_events
 

@@ -8,7 +8,7 @@ from connectors.kafka.records import Record
 from deploy.display import Display, market
 from deploy.tally import Tally
 from functions.calendar import INDIA
-from functions.events import encode
+from functions.codec import encode
 from functions.topics import MARKET_CLOCK
 from tests.history import Log, clock, filled, signal
 

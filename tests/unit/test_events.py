@@ -9,8 +9,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from functions.codec import decode, encode, envelope
 from functions.events import (
-    MONEY_PATTERN,
     PAYLOADS,
     TYPE_NAMES,
     VERSION,
@@ -19,15 +19,10 @@ from functions.events import (
     PositionPnl,
     StrategyPnl,
     SystemAlert,
-    decode,
-    encode,
-    envelope,
-    event_id,
-    micro,
-    rupees,
-    tick_id,
-    timestamp,
-)  # fmt: skip
+)
+from functions.ids import event_id, tick_id
+from functions.money import MONEY_PATTERN, micro, rupees
+from functions.timestamps import timestamp
 from tests.history import filled, snapshot
 
 TEN = 1_778_041_800_123_456_789

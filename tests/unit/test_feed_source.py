@@ -7,7 +7,8 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 from connectors.kafka import feed
 from connectors.kafka.feed import GAP_POLLS, FeedSource, Inputs, Marker, Received
 from connectors.kafka.records import Record
-from functions.events import Command, MarketClock, MarketTick, encode, envelope
+from functions.codec import encode, envelope
+from functions.events import Command, MarketClock, MarketTick
 from functions.ticks import CLOCK, UNKNOWN
 from functions.topics import COMMANDS, CONFIG_ACCOUNTS, MARKET_CLOCK, MARKET_TICKS
 from tests.desk import TEN, tick_name

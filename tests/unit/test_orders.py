@@ -5,7 +5,8 @@ from itertools import product
 import numpy as np
 import pytest
 
-from functions.account import ALERT, SHARD, move
+from functions.account import SHARD
+from functions.alerts import ALERT, move
 from functions.kernel import entry, records
 from functions.orders import (
     ACKNOWLEDGE,

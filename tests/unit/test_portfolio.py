@@ -1,6 +1,7 @@
 """Books and money: average cost, realised and unrealised profit, cash and snapshots, to the micro-rupee."""
 
-from functions.events import PaperVenue, rupees
+from functions.events import PaperVenue
+from functions.money import rupees
 from functions.portfolio import ACCOUNT_LEVEL, POSITION_LEVEL, STRATEGY_LEVEL
 from functions.press import average_price
 from tests.desk import RUPEE, Desk, account, clock, instrument, lax, strategy, tick

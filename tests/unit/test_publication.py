@@ -7,9 +7,11 @@ import numpy as np
 import pytest
 
 from functions import topics
-from functions.account import ALERT, ILLEGAL_TRANSITION
+from functions.alerts import ALERT, ILLEGAL_TRANSITION
+from functions.codec import decode, encode
 from functions.configuration import validate_strategy
-from functions.events import PaperVenue, decode, encode, event_id
+from functions.events import PaperVenue
+from functions.ids import event_id
 from functions.press import average_price
 from functions.publication import Publication, Publisher
 from functions.shard import NO_DECISIONS, Decisions, Shard

@@ -8,29 +8,24 @@ import numpy as np
 import pytest
 
 from connectors.database.seed import demo_instruments
-from functions.calendar import SECOND, midnight, session
-from functions.events import InstrumentConfig, micro
-from functions.kernel import records
-from functions.quality import judge, no_ticks_seen
-from functions.simulator import (
-    BLOCK_S,
-    CALM,
+from functions.bad_ticks import (
     DUPLICATE,
     FAULTS,
-    INSTRUMENTS,
     MISSING_FIELD,
     NO_PRICE,
     NON_POSITIVE_PRICE,
     TIME_BACKWARDS,
-    TURBULENT,
     UNDECODABLE,
     UNKNOWN_INSTRUMENT,
-    Market,
-    Simulated,
     counted,
-    day,
-    path,
 )
+from functions.calendar import SECOND, midnight, session
+from functions.events import InstrumentConfig
+from functions.kernel import records
+from functions.money import micro
+from functions.price_paths import CALM, INSTRUMENTS, TURBULENT, Market, Simulated, path
+from functions.quality import judge, no_ticks_seen
+from functions.simulator import BLOCK_S, day
 from functions.ticks import UNKNOWN
 
 DATE = dt.date(2026, 11, 20)

@@ -5,8 +5,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from functions.events import Sizing, micro
+from functions.events import Sizing
 from functions.kernel import entry, records
+from functions.money import micro
 from functions.portfolio import SUBSCRIPTION
 from functions.sizing import CEILING, MAX_UNITS, METHODS, notional, sized, whole_lots
 from tests.desk import Desk, instrument, strategy, tick

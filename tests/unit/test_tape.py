@@ -6,7 +6,9 @@ import msgspec
 import numpy as np
 import pytest
 
-from functions.events import Depth, MarketTick, encode, envelope, tick_id
+from functions.codec import encode, envelope
+from functions.events import Depth, MarketTick
+from functions.ids import tick_id
 from functions.kernel import COMPILED
 from functions.tape import FIELDS, LAYOUT, MAX_TIME, Tape
 from functions.ticks import UNKNOWN, pack

@@ -1,4 +1,4 @@
-"""Templates and ids as the kernels write them: the same texts as the plain functions of `functions.events`."""
+"""Templates and ids as the kernels write them: the same texts as `functions.ids` and `functions.codec`."""
 
 import msgspec
 import numpy as np
@@ -8,9 +8,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from functions import identity, templates
-from functions.events import event_id, rupees, timestamp
+from functions.ids import event_id
 from functions.kernel import borrow, entry
+from functions.money import rupees
 from functions.templates import Page, Phrases, compiled, fill_in, joined, longest
+from functions.timestamps import timestamp
 
 SLOTS = {
     "id": ("id", 0), "number": ("integer", 0), "money": ("money", 1), "price": ("price", 2), "limit": ("optional", 3),

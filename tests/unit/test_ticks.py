@@ -6,7 +6,8 @@ import msgspec
 import numpy as np
 import pytest
 
-from functions.events import Depth, MarketClock, MarketTick, encode, envelope
+from functions.codec import encode, envelope
+from functions.events import Depth, MarketClock, MarketTick
 from functions.ticks import NO_DEPTH, TICK, UNKNOWN, depth, pack
 
 TIME = 1_778_041_800_123_456  # microseconds

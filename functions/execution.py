@@ -1,0 +1,285 @@
+"""Execution: an order from its slot in the pool to its last fill, at the paper venue.
+
+Orders that work hang in a list at their instrument, oldest first; each tick of it meets them in that order.
+"""
+
+from functions.alerts import move, next_ordinal
+from functions.calendar import DAY
+from functions.costs import charges
+from functions.instruments import rate_index
+from functions.kernel import kernel
+from functions.orders import (
+    EXPIRED,
+    FAIL,
+    FILL_ALL,
+    FILL_PART,
+    NEW,
+    NO_REASON,
+    PLACE,
+    PLACED,
+    SL,
+    TOLD_FAILED,
+    TOLD_PLACED,
+    TRIGGER,
+    TRIGGERED,
+)  # fmt: skip
+from functions.paper import best, displayed, is_triggered, trade_price
+from functions.portfolio import (
+    NOBODY,
+    apply_fill,
+    realised_by,
+    touch,
+    watermark,
+)  # fmt: skip
+from functions.risk import SECOND, is_exit, reference_price
+from functions.ticks import LEVELS
+
+
+@kernel
+def book_of(shard, subscriptions, books, book_index, s, i):
+    """The book of a subscription and an instrument, opened at first use."""
+    b = book_index[s, i]
+    if b < 0:
+        b = shard.booked
+        shard.booked += 1
+        book_index[s, i] = b
+        book = books[b]
+        subscription = subscriptions[s]
+        book.subscription = s
+        book.instrument = i
+        book.next = -1
+        book.previous = -1
+        book.sibling = subscription.books
+        book.signal_time = -DAY
+        subscription.books = b
+    return b
+
+
+@kernel
+def tell_order(shard, told, order, what, reason, row, signal):
+    """One row for everything that happened to an order at this moment."""
+    event = told[shard.orders_told]
+    shard.orders_told += 1
+    event.time = shard.now
+    event.ordinal = next_ordinal(shard)
+    event.number = order.number
+    event.quantity = order.left
+    event.limit = order.limit
+    event.trigger = order.trigger
+    event.row = row
+    event.subscription = order.subscription
+    event.instrument = order.instrument
+    event.side = order.side
+    event.kind = order.kind
+    event.product = order.product
+    event.told = what
+    event.reason = reason
+    event.signal = signal
+
+
+@kernel
+def new_order(shard, account, subscription, instrument, book, b, orders, signal, s, quantity, product, latency):
+    """Takes a slot of the pool for an order that has passed; returns the slot."""
+    slot = shard.free
+    order = orders[slot]
+    shard.free = order.next
+    shard.numbered += 1
+    order.number = shard.numbered
+    order.quantity = quantity
+    order.left = quantity
+    order.limit = signal.limit
+    order.trigger = signal.trigger
+    order.active = shard.now + latency
+    order.reference = instrument.last
+    order.reserved = 0 if is_exit(book, signal.side, quantity) else reference_price(signal, instrument)
+    order.turnover = 0
+    order.charged = 0
+    order.fills = 0
+    order.subscription = s
+    order.instrument = signal.instrument
+    order.side = signal.side
+    order.kind = signal.kind
+    order.product = product
+    order.state = NEW
+    order.next = -1
+    order.book = b
+    order.rested = 0
+    if account.second != shard.now // SECOND:
+        account.second = shard.now // SECOND
+        account.second_orders = 0
+    account.second_orders += 1
+    account.day_orders += 1
+    account.orders += 1
+    account.working += 1
+    account.committed += quantity * order.reserved
+    subscription.orders += 1
+    book.working += signal.side * quantity
+    book.signal_time = shard.now
+    book.signal_quantity = signal.side * quantity
+    return slot
+
+
+@kernel
+def queue(orders, instrument, slot):
+    """The order joins the instrument's working orders, newest last."""
+    if instrument.working < 0:
+        instrument.working = slot
+    else:
+        orders[instrument.newest].next = slot
+    instrument.newest = slot
+
+
+@kernel
+def write_fill(fill, shard, order, book, instrument, rates, row, quantity, price):
+    """Decides a fill: a complete row, nothing else is touched."""
+    fill.time = shard.now
+    fill.number = order.number
+    fill.nth = order.fills
+    fill.row = row
+    fill.price = price
+    fill.quantity = quantity
+    fill.left = order.left - quantity
+    fill.realised, fill.cost = realised_by(book, order.side, quantity, price)
+    fill.position = book.position + order.side * quantity
+    turnover = order.turnover + quantity * price
+    rate = rates[shard.rates, rate_index(instrument, order.product)]
+    fill.charges = charges(order.side, turnover, rate) - order.charged
+    fill.reference = order.reference
+    fill.subscription = order.subscription
+    fill.instrument = order.instrument
+    fill.side = order.side
+    fill.book = order.book
+
+
+@kernel
+def trade(shard, account, subscription, instrument, order, books, rates, fills, row, quantity, price):
+    """One fill: decided, told, applied."""
+    fill = fills[shard.fills_told]
+    shard.fills_told += 1
+    write_fill(fill, shard, order, books[order.book], instrument, rates, row, quantity, price)
+    fill.ordinal = next_ordinal(shard)
+    apply_fill(account, subscription, instrument, books, fill)
+    books[order.book].working -= order.side * quantity
+    account.committed -= quantity * order.reserved
+    order.left -= quantity
+    order.fills += 1
+    order.turnover += quantity * price
+    order.charged += fill.charges
+    watermark(account)
+
+
+@kernel
+def trade_at_best(shard, account, subscription, venue, instrument, order, books, rates, fills, row):
+    """Against the best quote, at most what is displayed."""
+    price = trade_price(order, best(order.side, instrument, venue), instrument, venue)
+    if price > 0:
+        shown = displayed(order.side, instrument, venue)
+        quantity = order.left if shown < 0 else min(order.left, shown)
+        trade(shard, account, subscription, instrument, order, books, rates, fills, row, quantity, price)
+
+
+@kernel
+def trade_through(shard, account, subscription, venue, instrument, order, books, rates, fills, depth, row):
+    """Against the five levels, best first; each level that trades is a fill of its own."""
+    levels = depth[row]
+    for n in range(LEVELS):
+        quoted = levels.ask[n] if order.side > 0 else levels.bid[n]
+        shown = levels.ask_quantity[n] if order.side > 0 else levels.bid_quantity[n]
+        price = trade_price(order, quoted, instrument, venue)
+        if price <= 0 or order.left <= 0:
+            break
+        if shown > 0:
+            trade(
+                shard, account, subscription, instrument, order, books, rates, fills, row, min(order.left, shown), price
+            )
+
+
+@kernel
+def has_levels(depth, row):
+    return depth.shape[0] > 0 and (depth[row].ask[0] > 0 or depth[row].bid[0] > 0)
+
+
+@kernel
+def work_order(shard, account, subscription, venue, instrument, order, books, rates, fills, alerts, depth, row):
+    """One working order meets a tick; True when it is done."""
+    if order.kind >= SL and order.state != TRIGGERED:
+        if not is_triggered(order, instrument):
+            return False
+        move(shard, alerts, order, TRIGGER)
+    before = order.left
+    if venue.walk_depth != 0 and has_levels(depth, row):
+        trade_through(shard, account, subscription, venue, instrument, order, books, rates, fills, depth, row)
+    else:
+        trade_at_best(shard, account, subscription, venue, instrument, order, books, rates, fills, row)
+    order.rested = 1
+    if order.left == 0:
+        move(shard, alerts, order, FILL_ALL)
+        account.working -= 1
+        return True
+    if order.left < before:
+        move(shard, alerts, order, FILL_PART)
+    return False
+
+
+@kernel
+def free_slot(shard, orders, instrument, slot, after, previous):
+    """The order leaves the instrument's working orders and its slot returns to the pool."""
+    if previous >= 0:
+        orders[previous].next = after
+    else:
+        instrument.working = after
+    if after < 0:
+        instrument.newest = previous
+    orders[slot].next = shard.free
+    shard.free = slot
+
+
+@kernel
+def work(
+    shard, accounts, subscriptions, venues, instrument, books, orders, rates, told, fills, alerts, depth, row
+):  # fmt: skip
+    """The working orders of this tick's instrument, oldest first."""
+    slot = instrument.working
+    previous = -1
+    while slot >= 0:
+        order = orders[slot]
+        after = order.next
+        done = False
+        if shard.now >= order.active:
+            subscription = subscriptions[order.subscription]
+            a = int(subscription.account)
+            if order.state < PLACED:
+                move(shard, alerts, order, PLACE)
+                tell_order(shard, told, order, TOLD_PLACED, NO_REASON, row, NOBODY)
+            touch(shard, accounts, a)
+            done = work_order(
+                shard, accounts[a], subscription, venues[a], instrument, order, books, rates, fills, alerts, depth, row
+            )
+        if done:
+            free_slot(shard, orders, instrument, slot, after, previous)
+        else:
+            previous = slot
+        slot = after
+
+
+@kernel
+def expire(shard, accounts, subscriptions, instruments, books, orders, told, alerts):
+    """A new day: orders are good for the day, so what still works has expired."""
+    for i in range(instruments.shape[0]):
+        instrument = instruments[i]
+        while instrument.working >= 0:
+            slot = int(instrument.working)
+            order = orders[slot]
+            account = accounts[subscriptions[order.subscription].account]
+            release(account, books[order.book], order)
+            move(shard, alerts, order, FAIL)
+            tell_order(shard, told, order, TOLD_FAILED, EXPIRED, NOBODY, NOBODY)
+            free_slot(shard, orders, instrument, slot, int(order.next), -1)
+
+
+@kernel
+def release(account, book, order):
+    """What an order that fills no further no longer holds back."""
+    account.working -= 1
+    account.committed -= order.left * order.reserved
+    book.working -= order.side * order.left
