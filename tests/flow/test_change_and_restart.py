@@ -4,8 +4,8 @@ from connectors.kafka.feed import Marker
 from dataflows import steps
 from functions.events import PaperVenue
 from tests.desk import tick
+from tests.flow.script import KEY, desk, loop, told
 from tests.flow.test_hot_configuration import Market, only, script
-from tests.flow.test_pipeline import KEY, desk, loop, told
 
 LATE = PaperVenue(price="last", charges=False, latency_ms=500)
 

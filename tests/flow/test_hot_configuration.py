@@ -12,7 +12,7 @@ from functions.codec import encode, envelope
 from functions.events import AccountConfig, PaperVenue, Sizing, StrategyConfig
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES
 from tests.desk import TEN, account, instrument, lax, strategy, tick
-from tests.flow.test_pipeline import KEY, SCRIPT, Log, dataflow, dead, desk, loop, told
+from tests.flow.script import KEY, SCRIPT, Log, dataflow, dead, desk, loop, told
 
 FREE = PaperVenue(price="last", charges=False)
 BOUGHT = (tick(101.0, 0.1), tick(100.0, 0.2))  # the script buys ten at the first, at the second they are filled
