@@ -15,7 +15,7 @@ from connectors.kafka.feed import Inputs
 from connectors.kafka.records import Writable
 from connectors.kafka.source import Positions, fetch_all
 from connectors.settings import KafkaSettings
-from dataflows.recovery import Journal, at_opening, input_topics, positions_of, run_reader
+from dataflows.recovery import Journal, inputs_at, run_reader, unpacked
 from dataflows.steps import Parts
 from functions.codec import decode, encode, envelope
 from functions.events import EventEnvelope, OrderFailed, OrderFilled, OrderSubmitted
@@ -112,16 +112,14 @@ def read_on(journal: Journal, snapshot: Snapshot, made: Parts, end: int, moved: 
     """Inputs of these steps that have read what the journal says, nothing of it decided."""
     reader = run_reader(journal, snapshot)
     try:
-        inputs = _at(journal, snapshot, made)
-        inputs.hold([record for run in snapshot.held for record in reader.take(*run)])
+        held = [record for run in snapshot.held for record in reader.take(*run)]
+        inputs = inputs_at(snapshot, journal.key, journal.broker, made, held)
         topics: Iterable[str] = snapshot.topics
-        for at, line in journal.behind(snapshot, end):
+        for _, line in journal.behind(snapshot, end):
             if isinstance(line, Start):
                 topics = line.topics
             elif isinstance(line, Opening):
-                held = inputs.order.waiting
-                inputs = _at(journal, at_opening(at, line), made)
-                inputs.hold(held)
+                inputs = inputs_at(unpacked(line), journal.key, journal.broker, made, inputs.order.waiting)
             elif isinstance(line, Entry):
                 for batch in line.batches:
                     records = [record for run in named(batch, list(topics)) for record in reader.take(*run)]
@@ -130,10 +128,3 @@ def read_on(journal: Journal, snapshot: Snapshot, made: Parts, end: int, moved: 
         reader.close()
     inputs.positions |= moved
     return inputs
-
-
-def _at(journal: Journal, snapshot: Snapshot, made: Parts) -> Inputs:
-    return Inputs(
-        input_topics(journal.broker), made.index_of, positions=positions_of(snapshot.positions),
-        session=snapshot.feed_session, following=snapshot.following,
-    )  # fmt: skip

@@ -139,6 +139,19 @@ def _nobody_else_has(found: dict[str, bytes], made_of: Configuration, broker: st
             )
 
 
+def inputs_at(snapshot: Snapshot, key: str, broker: str, made: Parts, held: list[Record]) -> Inputs:
+    """What these steps have read at a snapshot; `held` waits for its turn. Raises: `Diverged` where it does no longer."""
+    inputs = Inputs(
+        input_topics(broker), made.index_of, positions=positions_of(snapshot.positions), session=snapshot.feed_session,
+        following=snapshot.following,
+    )  # fmt: skip
+    try:
+        inputs.hold(held)
+    except ValueError as error:
+        raise Diverged(f"shard {key}: {error}", remedy=SAME_CODE) from error
+    return inputs
+
+
 # --- going on from line to line ---------------------------------------------------------------------------------------
 
 
@@ -153,21 +166,11 @@ class Fold:
         self.entries = self.records = 0
         self.topics = snapshot.topics
         self.made = restored(snapshot.state, broker, key, seat)
-        self.inputs = self._inputs(snapshot, self._held(snapshot))
+        self.inputs = self._inputs(snapshot)
 
-    def _held(self, snapshot: Snapshot) -> list[Record]:
-        return [record for run in snapshot.held for record in self._read(*run)]
-
-    def _inputs(self, snapshot: Snapshot, held: list[Record]) -> Inputs:
-        inputs = Inputs(
-            input_topics(self.broker), self.made.index_of, positions=positions_of(snapshot.positions),
-            session=snapshot.feed_session, following=snapshot.following,
-        )  # fmt: skip
-        try:
-            inputs.hold(held)
-        except ValueError as error:
-            raise Diverged(f"shard {self.key}: {error}", remedy=SAME_CODE) from error
-        return inputs
+    def _inputs(self, snapshot: Snapshot) -> Inputs:
+        held = [record for run in snapshot.held for record in self._read(*run)]
+        return inputs_at(snapshot, self.key, self.broker, self.made, held)
 
     def entry(self, at: int, entry: Entry) -> list[Writable]:
         """Reads and decides the batches of an entry again; what they led to. Raises: `Diverged`."""
@@ -195,16 +198,16 @@ class Fold:
         snapshot = unpacked(opening)
         there = restored(snapshot.state, self.broker, self.key, self.seat)
         if opening.anew:
-            self.made, self.inputs = there, self._inputs(snapshot, self._held(snapshot))
+            self.made = there
+            self.inputs = self._inputs(snapshot)
             return
         here = self.made.with_instruments(there.desk.made_of.instruments).begun_as(there)
         if here.state() != there.state():
             raise Diverged(
                 f"the state that shard {self.key} opened with at {at} is not the one before", remedy=SAME_CODE
             )
-        held = self.inputs.order.waiting
         self.made = here
-        self.inputs = self._inputs(snapshot, held)
+        self.inputs = inputs_at(snapshot, self.key, self.broker, here, self.inputs.order.waiting)
 
 
 def unpacked(opening: Opening) -> Snapshot:
@@ -333,11 +336,13 @@ def recover(
     fold = went_on(settings, journal, log, began, rebuild=rebuild)
     if fold is None:
         _nobody_else_has(snapshots(settings), today, broker, journal.key)
-        made, positions, inputs = parts(today, broker, journal.key, seat), read_until, None
+        made = parts(today, broker, journal.key, seat)
+        topics = input_topics(broker)
+        inputs = Inputs(topics, made.index_of, positions=first_offsets(settings.kafka, topics) | read_until)
     else:
-        made, inputs = fold.made.with_instruments(today.instruments), fold.inputs
-        positions = {at: end for at, end in read_until.items() if at[0] == CONFIG_INSTRUMENTS.name}
-    inputs = _inputs(journal, made, inputs, positions)
+        made = fold.made.with_instruments(today.instruments)
+        moved = {at: end for at, end in read_until.items() if at[0] == CONFIG_INSTRUMENTS.name}
+        inputs = fold.inputs.for_steps(made.index_of, moved)
     opened(settings, log, made.begin(settings.dead_letters.limits), inputs)
     return Recovered(made, inputs, log)
 
@@ -406,19 +411,6 @@ class _Missing:
             for name, value in record.headers or ()
             if name == MARK and value.startswith(mine)
         }
-
-
-def _inputs(journal: Journal, made: Parts, before: Inputs | None, moved: Positions) -> Inputs:
-    """Inputs for these steps that have read what the ones before have, and of some topics further."""
-    topics = input_topics(journal.broker)
-    if before is None:
-        return Inputs(topics, made.index_of, positions=first_offsets(journal.kafka, topics) | moved)
-    inputs = Inputs(
-        topics, made.index_of, positions=before.positions | moved, session=before.order.session,
-        following=before.order.following,
-    )  # fmt: skip
-    inputs.hold(before.order.waiting)
-    return inputs
 
 
 def opened(settings: Settings, log: DecisionLog, made: Parts, inputs: Inputs, *, anew: bool = False) -> None:

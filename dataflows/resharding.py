@@ -119,10 +119,6 @@ def _write(settings: Settings, new: list[Parts], read: Inputs, moving: dict[str,
     """Opens the new shards with what they have now; those that are no more are left without a state."""
     for made in new:
         shard = moving.pop(made.publish.key)
-        inputs = Inputs(
-            read.topics, made.index_of, positions=read.positions, session=read.order.session, following=read.order.following
-        )  # fmt: skip
-        inputs.hold(read.order.waiting)
-        opened(settings, shard.log, made, inputs, anew=True)
+        opened(settings, shard.log, made, read.for_steps(made.index_of), anew=True)
     for shard in moving.values():
         shard.log.leave()

@@ -7,6 +7,7 @@ import pytest
 import structlog
 
 from connectors import dependencies
+from tests.command_line import panda as panda
 from tests.ground import entered as entered  # fixtures, for all folders
 from tests.ground import ground as ground
 from tests.ground import new_ground as new_ground

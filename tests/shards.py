@@ -7,9 +7,9 @@ from functions.codec import decode
 from functions.events import PaperVenue
 from functions.topics import ORDERS_FILLED, outputs
 from tests.desk import account, lax
-from tests.integration.test_pipeline import INSTRUMENTS, STRATEGIES, TOKENS
 from tests.market import walk
 from tests.recorded import config_events, tick_events
+from tests.traded import INSTRUMENTS, STRATEGIES, TOKENS
 
 TIGHT = lax(max_position=30, max_orders_per_second=9, max_daily_loss="200")
 ACCOUNTS = [

@@ -244,6 +244,15 @@ class Inputs:
         if released.records:
             raise ValueError(f"{len(released.records)} records that were held for their turn are not any more")
 
+    def for_steps(self, index_of: dict[int, int], moved: Positions | None = None) -> "Inputs":
+        """The same place of the log for steps with these instruments; `moved`: partitions of which more has been read."""
+        order = self.order
+        inputs = Inputs(
+            self.topics, index_of, positions=self.positions | (moved or {}), session=order.session, following=order.following
+        )  # fmt: skip
+        inputs.hold(order.waiting)
+        return inputs
+
     def marker(self, *, final: bool = False) -> Marker:
         held = packed(sorted(map(_AT, self.order.waiting)))
         return Marker(dict(self.positions), self.order.session, self.order.following, final, held)

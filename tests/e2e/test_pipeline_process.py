@@ -11,9 +11,9 @@ from dataflows import backtest
 from functions.journal import Copies
 from functions.topics import outputs
 from tests.e2e.processes import pipeline_process, stop, until, wait_until_read
-from tests.integration.test_pipeline import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS
 from tests.market import walk
 from tests.recorded import config_events, tick_events
+from tests.traded import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

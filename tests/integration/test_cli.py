@@ -8,32 +8,10 @@ from pathlib import Path
 
 import pytest
 
-import cli
 from functions.timestamps import timestamp
 from tests.market import walk
 
 ROOT = Path(__file__).resolve().parents[2]
-
-
-@pytest.fixture
-def panda(monkeypatch, capsys, tmp_path):
-    """Runs a command in this process, in an empty directory; returns (exit code, output, errors)."""
-    monkeypatch.chdir(tmp_path)
-    for name in list(os.environ):
-        if name.startswith("PANDA_"):
-            monkeypatch.delenv(name)
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["panda", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
 
 
 @pytest.fixture

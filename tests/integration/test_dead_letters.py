@@ -5,13 +5,12 @@ import json
 import sys
 from collections import Counter
 from datetime import timedelta
+from functools import partial
 
 import pytest
 from bytewax.testing import run_main
 
-import cli
 from connectors.errors import FatalError
-from connectors.kafka import journal as writing
 from connectors.kafka.dead_letters import letter_topics, put_back, read_letters
 from connectors.kafka.decisions import Poisoned
 from connectors.kafka.embedded import start_embedded
@@ -24,6 +23,7 @@ from functions.codec import decode, encode, envelope
 from functions.events import Command, StrategyConfig
 from functions.letters import replay
 from functions.topics import COMMANDS, MARKET_TICKS, SYSTEM_ALERTS, all_topics, outputs
+from tests.crash import Crash, crash_at
 from tests.desk import TEN, account, instrument, lax, tick, tick_rows
 from tests.recorded import config_events, tick_events
 
@@ -257,22 +257,6 @@ def test_the_rest_of_the_topic_is_left_and_read_by_who_starts_the_flow_again(log
 _source = pipeline.KafkaSource
 
 
-def crash_at(monkeypatch, step, times):
-    left = [times]
-
-    def reached(name):
-        if name == step:
-            left[0] -= 1
-            if left[0] == 0:
-                raise Crash(step)
-
-    monkeypatch.setattr(writing, "reached", reached)
-
-
-class Crash(Exception):
-    """A process that ends here and now."""
-
-
 @pytest.mark.parametrize("step", ["journalled", "half_written", "written"])
 def test_a_crash_while_it_trips_tells_of_the_same_trip_and_of_no_other(log, monkeypatch, step):
     write(log, [*ticks(100.0), *poison(6)])
@@ -312,23 +296,11 @@ def test_a_limit_that_changes_at_a_start_takes_effect_there(log):
 
 
 @pytest.fixture
-def panda(log, monkeypatch, capsys, tmp_path):
-    """Runs a command in this process, against the embedded broker; returns (exit code, output, errors)."""
-    monkeypatch.chdir(tmp_path)
+def dlq(log, panda, monkeypatch):
+    """`panda dlq` against the embedded broker; returns (exit code, output, errors)."""
     monkeypatch.setenv("PANDA_KAFKA__BOOTSTRAP", log.kafka.bootstrap)
     monkeypatch.setenv("PANDA_KAFKA__EMBEDDED", "true")
-
-    def run(*arguments):
-        monkeypatch.setattr(sys, "argv", ["panda", "dlq", *map(str, arguments)])
-        code = 0
-        try:
-            cli.main()
-        except SystemExit as stop:
-            code = stop.code or 0
-        out, err = capsys.readouterr()
-        return code, out, err
-
-    return run
+    return partial(panda, "dlq")
 
 
 @pytest.fixture
@@ -340,8 +312,8 @@ def refused(log):
     return {x.error: x for x in letters(log)}
 
 
-def test_list_counts_by_topic_step_and_cause(panda, refused):
-    code, out, _ = panda("list")
+def test_list_counts_by_topic_step_and_cause(dlq, refused):
+    code, out, _ = dlq("list")
 
     assert code == 0
     head, first, *rest = out.splitlines()
@@ -353,8 +325,8 @@ def test_list_counts_by_topic_step_and_cause(panda, refused):
     ]  # fmt: skip
 
 
-def test_list_as_json_and_filtered(panda, refused):
-    code, out, _ = panda("list", "--topic", "paper.commands", "--json")
+def test_list_as_json_and_filtered(dlq, refused):
+    code, out, _ = dlq("list", "--topic", "paper.commands", "--json")
 
     [count] = json.loads(out.splitlines()[-1])
     assert code == 0
@@ -365,35 +337,35 @@ def test_list_as_json_and_filtered(panda, refused):
         1,
     )
     assert count["newest"].endswith("Z")
-    assert json.loads(panda("list", "--error", "nothing", "--json")[1]) == []
+    assert json.loads(dlq("list", "--error", "nothing", "--json")[1]) == []
 
 
-def test_show_has_the_bytes_as_they_were_the_headers_and_the_reason(panda, refused):
+def test_show_has_the_bytes_as_they_were_the_headers_and_the_reason(dlq, refused):
     one = refused["bad_price"]
 
-    code, out, _ = panda("show", one.original, "--json")
+    code, out, _ = dlq("show", one.original, "--json")
 
     [shown] = json.loads(out.splitlines()[-1])
     assert code == 0
     assert (shown["id"], shown["original"], shown["error"], shown["attempts"]) == (one.id, one.original, "bad_price", 1)
     assert shown["value"].encode() == one.value
     assert ["step", "gate"] in shown["headers"]
-    _, out, _ = panda("show", "--topic", "market.ticks", "--error", "DecodeError")
+    _, out, _ = dlq("show", "--topic", "market.ticks", "--error", "DecodeError")
     assert "gate: DecodeError:" in out
     assert "2 bytes  \\xff{" in out
     assert out.endswith("1 of 1 dead letters\n")
 
 
-def test_replay_says_what_it_would_do_and_then_does_it(panda, refused, log):
+def test_replay_says_what_it_would_do_and_then_does_it(dlq, refused, log):
     before = len(list(fetch_all(log.kafka, [MARKET_TICKS.name])))
 
-    code, out, _ = panda("replay", "--error", "unknown_instrument", "--dry-run")
+    code, out, _ = dlq("replay", "--error", "unknown_instrument", "--dry-run")
     assert code == 0
     assert out.count("would put back market.ticks:") == 3
     assert out.endswith("3 records would be put back\n")
     assert len(list(fetch_all(log.kafka, [MARKET_TICKS.name]))) == before
 
-    code, out, _ = panda("replay", "--error", "unknown_instrument", "--json")
+    code, out, _ = dlq("replay", "--error", "unknown_instrument", "--json")
     assert code == 0
     done = json.loads(out.splitlines()[-1])
     assert (done["written"], len(done["replayed"])) == (True, 3)
@@ -401,16 +373,16 @@ def test_replay_says_what_it_would_do_and_then_does_it(panda, refused, log):
     assert sorted(r.value for r in back) == sorted(x.value for x in letters(log) if x.error == "unknown_instrument")
 
 
-def test_purge_refuses_to_take_letters_that_were_not_chosen_and_asks_before_it_deletes(panda, refused, monkeypatch):
-    code, _, err = panda("purge", "--topic", "market.ticks", "--error", "bad_price", "--yes")
+def test_purge_refuses_to_take_letters_that_were_not_chosen_and_asks_before_it_deletes(dlq, refused, monkeypatch):
+    code, _, err = dlq("purge", "--topic", "market.ticks", "--error", "bad_price", "--yes")
     if refused["bad_price"].offset > 0:
         assert code == 2
         assert "Kafka deletes from the beginning only" in err
-    code, _, err = panda("purge", "--topic", "paper.commands", "--yes")
+    code, _, err = dlq("purge", "--topic", "paper.commands", "--yes")
     assert code == 2
     assert "the embedded broker deletes no records" in err
     monkeypatch.setattr(sys, "stdin", io.StringIO("n\n"))
-    code, out, _ = panda("purge", "--topic", "paper.commands")
+    code, out, _ = dlq("purge", "--topic", "paper.commands")
     assert code == 1
     assert "paper.commands.dlq: 1 letters, all before offset 1" in out
 
@@ -423,8 +395,8 @@ def test_purge_refuses_to_take_letters_that_were_not_chosen_and_asks_before_it_d
         (["show", "--since", "yesterday"], "--since is an ISO 8601 time, was 'yesterday'"),
     ],
 )
-def test_what_makes_no_sense_exits_2_with_the_value(panda, arguments, says):
-    code, _, err = panda(*arguments)
+def test_what_makes_no_sense_exits_2_with_the_value(dlq, arguments, says):
+    code, _, err = dlq(*arguments)
 
     assert code == 2
     assert says in err

@@ -9,26 +9,17 @@ from bytewax.testing import run_main
 
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.records import Outgoing
-from connectors.kafka.sink import Writer
 from connectors.kafka.source import fetch_all
 from connectors.settings import Settings
 from dataflows import backtest, pipeline
 from functions.codec import decode, encode, envelope
-from functions.events import Command, PaperVenue, StrategyConfig
+from functions.events import Command, StrategyConfig
 from functions.topics import COMMANDS, MARKET_TICKS, ORDERS_FILLED, outputs
-from tests.desk import account, instrument, lax
 from tests.market import walk
 from tests.recorded import config_events, tick_events
+from tests.traded import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS, write
 
 pytestmark = pytest.mark.kafka
-
-TOKENS = [11, 22, 33, 44, 55]
-INSTRUMENTS = [instrument(t) for t in TOKENS]
-ACCOUNT = account("paper-1", limits=lax(max_position=30, max_orders_per_second=9), venue=PaperVenue(slippage_bps="1"))
-STRATEGIES = [
-    StrategyConfig("fade", "mean_reversion", {"quantity": 3}, TOKENS, ["paper-1"]),
-    StrategyConfig("follow", "momentum", {"quantity": 2}, TOKENS[:3], ["paper-1"]),
-]
 
 
 @pytest.fixture
@@ -38,12 +29,6 @@ def log(tmp_path):
         settings = Settings(kafka={"bootstrap": broker.bootstrap, "embedded": True})
         write(settings, config_events(INSTRUMENTS, [ACCOUNT], STRATEGIES))
         yield settings
-
-
-def write(settings, records):
-    writer = Writer(settings.kafka)
-    writer.write(records)
-    writer.flush()
 
 
 def run(settings):

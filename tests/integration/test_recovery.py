@@ -22,19 +22,16 @@ from functions.events import Command
 from functions.journal import Copies, Opening, standing
 from functions.money import micro
 from functions.topics import COMMANDS, PIPELINE_SNAPSHOTS, outputs
-from tests.integration.test_pipeline import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS, write
+from tests.crash import Crash, crash_at
 from tests.market import walk
 from tests.recorded import config_events, tick_events
+from tests.traded import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS, write
 
 pytestmark = pytest.mark.kafka
 
 TICKS = walk(6_000, len(TOKENS), 0.0006, 5, step_ns=20_000_000)
 EVENTS = tick_events(TICKS, TOKENS)
 THIRD = len(EVENTS) // 3
-
-
-class Crash(Exception):
-    """A process that ends here and now."""
 
 
 @pytest.fixture
@@ -58,20 +55,6 @@ def wanted():
 
 def run(settings, **more):
     run_main(pipeline.live(settings, until_end=True, **more), epoch_interval=timedelta(seconds=0.1))
-
-
-def crash_at(monkeypatch, step, times):
-    """From now on this step raises when it is reached for so many times."""
-    left = [times]
-
-    def reached(name):
-        if name == step:
-            left[0] -= 1
-            if left[0] == 0:
-                raise Crash(step)
-
-    for module in (writing, recovery):
-        monkeypatch.setattr(module, "reached", reached)
 
 
 def run_to_the_crash(settings, events=()):

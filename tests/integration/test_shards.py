@@ -15,9 +15,9 @@ from dataflows import pipeline
 from dataflows.resharding import reshard, seats
 from functions.assignment import Seat
 from functions.codec import decode
-from tests.integration.test_pipeline import write
 from tests.recorded import config_events
 from tests.shards import ACCOUNTS, CONFIGURATION, EVENTS, FOLLOWED, decided, everybody_traded
+from tests.traded import write
 
 pytestmark = pytest.mark.kafka
 

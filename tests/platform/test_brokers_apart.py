@@ -23,9 +23,9 @@ from functions.topics import ORDERS_FILLED, outputs
 from tests.desk import lax
 from tests.e2e.processes import until, wait_until_read
 from tests.ground import PLACES
-from tests.integration.test_pipeline import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS
 from tests.market import walk
 from tests.recorded import config_events, tick_events
+from tests.traded import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS
 
 pytestmark = [
     pytest.mark.timeout(900),

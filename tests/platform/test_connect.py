@@ -85,17 +85,6 @@ def store(platform, deployed):
         yield store
 
 
-@pytest.fixture
-def admin(platform):
-    """Postgres's super user, in the database of the store."""
-    password = platform.native.site.password("POSTGRES_ADMIN_PASSWORD")
-    with psycopg.connect(
-        host="127.0.0.1", port=platform.native.ports.postgres, user="postgres", password=password, dbname="panda",
-        autocommit=True,
-    ) as connection:  # fmt: skip
-        yield connection
-
-
 class Log:
     """One partition of a topic from its beginning, as a reader sees it who waits for commits."""
 

@@ -20,9 +20,9 @@ from dataflows import archive, cache, pipeline, rebuilding
 from dataflows.process import READY_FILE
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, PIPELINE_JOURNAL, archived
 from tests.ground import Ground, begin_anew, settings_on
-from tests.integration.test_pipeline import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS
 from tests.market import walk
 from tests.recorded import config_events, tick_events
+from tests.traded import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 

@@ -64,17 +64,6 @@ def deployed(platform, settings):
 
 
 @pytest.fixture
-def admin(platform):
-    """Postgres's super user, in the database of the store."""
-    password = platform.native.site.password("POSTGRES_ADMIN_PASSWORD")
-    with psycopg.connect(
-        host="127.0.0.1", port=platform.native.ports.postgres, user="postgres", password=password, dbname="panda",
-        autocommit=True,
-    ) as connection:  # fmt: skip
-        yield connection
-
-
-@pytest.fixture
 def told(platform, deployed):
     """The alerts that have come since the test began: code and subject."""
     since = end_offsets(platform.kafka, TOPICS)
