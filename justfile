@@ -21,8 +21,8 @@ _environment:
 demo *arguments: setup
     @if test -t 0; then set -m; fi; .venv/bin/panda demo {{arguments}}; exit # a job of its own: just takes any Ctrl-C for a failure
 
-# every test that needs nothing but Python
-test *arguments: (test-embedded arguments)
+# all tests: on embedded parts, the decisions in plain Python, and on the real services
+test *arguments: (test-embedded arguments) test-platform
 
 # tests that need nothing but Python: compiled, then the decisions with the compiler off and their coverage measured
 test-embedded *arguments: setup check
