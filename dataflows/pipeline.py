@@ -62,7 +62,7 @@ def live(
         settings.kafka, list(inputs.topics), group=f"pipeline-{key}", key=key, positions=lambda: inputs.positions, stop=stop,
         until_end=until_end, on_live=ready,
     )  # fmt: skip
-    decisions = DecisionSink(recovered.log, inputs.topics, full=raw.batch_size)
+    decisions = DecisionSink(recovered.log, inputs.topics)
     return build(
         FeedSource(raw, inputs, key, drain=until_end), decisions, made.gate, made.signals, made.account, made.publish
     )

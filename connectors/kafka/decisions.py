@@ -63,10 +63,9 @@ def listed(positions: Positions) -> list[tuple[str, int, int]]:
 
 
 class _DecisionPartition(StatefulSinkPartition[Published, None]):
-    def __init__(self, log: DecisionLog, topics: tuple[str, ...], full: int) -> None:
+    def __init__(self, log: DecisionLog, topics: tuple[str, ...]) -> None:
         self._log = log
         self._topics = topics
-        self._full = full
         self._batches: list[Batch] = []  # that no entry holds yet
         self._events: list[Writable] = []
 
@@ -80,13 +79,12 @@ class _DecisionPartition(StatefulSinkPartition[Published, None]):
             if published.poisoned:
                 self._stop(published.poisoned)
         if self._events:
-            last = values[-1].batch
-            self._write(hurries=last is not None and last.count >= self._full)
+            self._write()
 
-    def _write(self, *, hurries: bool = False) -> None:
+    def _write(self) -> None:
         batches, events = self._batches, self._events
         self._batches, self._events = [], []
-        self._log.write(batches, events, hurries=hurries)
+        self._log.write(batches, events)
 
     def _cut(self, cut: Cut) -> None:
         """An entry goes before it in any case: that is how a worker notices that it has been replaced."""
@@ -103,19 +101,19 @@ class _DecisionPartition(StatefulSinkPartition[Published, None]):
         self._log.flush()
 
     def close(self) -> None:
-        """Nothing: Bytewax also closes while an exception unwinds, and after a doubt nothing more is written."""
+        """Flushes nothing: Bytewax also closes while an exception unwinds, and after a doubt nothing more is written."""
+        self._log.close()
 
 
 class DecisionSink(FixedPartitionedSink[Published, None]):
     """The one sink of a pipeline; items are `(shard, Published)`.
 
-    `topics` are those of the inputs, by the numbers that batches give them; a batch of `full` records is followed by more.
+    `topics` are those of the inputs, by the numbers that batches give them.
     """
 
-    def __init__(self, log: DecisionLog, topics: tuple[str, ...], *, full: int = 1000) -> None:
+    def __init__(self, log: DecisionLog, topics: tuple[str, ...]) -> None:
         self._log = log
         self._topics = topics
-        self._full = full
 
     def list_parts(self) -> list[str]:
         return ["decisions"]
@@ -124,4 +122,4 @@ class DecisionSink(FixedPartitionedSink[Published, None]):
         return 0
 
     def build_part(self, step_id: str, for_part: str, resume_state: Any) -> _DecisionPartition:
-        return _DecisionPartition(self._log, self._topics, self._full)
+        return _DecisionPartition(self._log, self._topics)

@@ -4,13 +4,15 @@ Promise: an entry is acknowledged, at the offset that was due, before any of its
 in front of it is read: where another worker of this shard has started meanwhile, this one stops and writes nothing more.
 A snapshot is written when everything before it is acknowledged. After any doubt nothing more is written.
 
-An entry is waited for when its batch was all there was; while more is waiting to be read, a few may be under way.
+Nobody waits for an entry: a thread of its own hands its outputs on when it is acknowledged, in the order of the entries,
+while the next batches are decided. A few may be under way; a cut waits for them all.
 """
 
 import time
 from collections import deque
 from collections.abc import Callable, Iterator, Sequence
 from functools import cache
+from threading import Condition, Thread
 from typing import Any, Final, Protocol
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -43,8 +45,9 @@ from functions.journal import (
 )
 from functions.topics import PIPELINE_JOURNAL, PIPELINE_SNAPSHOTS
 
-UNDER_WAY: Final = 8  # entries that may wait for their acknowledgement while more input is waiting
+UNDER_WAY: Final = 8  # entries that may wait for their acknowledgement
 WAIT_S: Final = 0.05
+LAST_S: Final = 1.0  # for the outputs in hand; a broker that is away takes none
 REPLACED: Final = "nothing was written after it; one worker a shard: stop one of the two"
 _JOURNAL: Final = PIPELINE_JOURNAL.name
 
@@ -71,7 +74,10 @@ class DecisionLog:
         )
         self._waiting: deque[list[Writable]] = deque()  # outputs whose entry is under way
         self._answers: deque[tuple[KafkaError | None, int]] = deque()
-        self._failure: FatalError | None = None
+        self._failure: BaseException | None = None
+        self._publisher: Thread | None = None
+        self._published = Condition()  # something has been handed on, or nothing will be any more
+        self._ended = False
         self._ends: Ends | None = None
 
     # --- lines --------------------------------------------------------------------------------------------------------
@@ -99,26 +105,26 @@ class DecisionLog:
         self._writer.write([Outgoing(PIPELINE_SNAPSHOTS.name, self.key.encode(), None)])
         self.flush()
 
-    def write(self, batches: Sequence[Batch], events: list[Writable], *, hurries: bool = False) -> None:
-        """One entry and, behind it, its outputs; `hurries`: more input is waiting, so is the entry.
-
-        Raises: `Replaced`, `FatalError`.
-        """
+    def write(self, batches: Sequence[Batch], events: list[Writable]) -> None:
+        """One entry and, once it is acknowledged, its outputs. Raises: `Replaced`, `FatalError`, here or in a later call."""
         entry = Entry(self.session, tuple(batches), len(events), checksum(event[2] for event in events))
         self._raise_failure()
-        self._produce(encode_line(entry))
         self._waiting.append(events)
-        if hurries and len(self._waiting) < UNDER_WAY:
-            self._producer.poll(0)
-            self._publish()
-        else:
-            self.settle()
+        self._produce(encode_line(entry))
+        if self._publisher is None:
+            self._publisher = Thread(target=self._publish_on, name=f"journal {self.key}", daemon=True)
+            self._publisher.start()
+        self._until(UNDER_WAY - 1)
 
     def settle(self) -> None:
         """Returns when every entry is acknowledged and its outputs are handed on. Raises: as `write`."""
-        while self._waiting:
-            self._await(1)
-            self._publish()
+        self._until(0)
+
+    def close(self) -> None:
+        """Writes nothing more, not even what is under way: a start completes it."""
+        self._ended = True
+        if self._publisher is not None:
+            self._publisher.join(LAST_S)
 
     def republish(self, events: Sequence[Writable], offset: int, missing: Callable[[bytes], bool]) -> int:
         """Writes those outputs of an earlier entry that a crash has cut off; returns how many."""
@@ -174,14 +180,40 @@ class DecisionLog:
         if self._reachability.lost:
             self._reachability.answered()
 
+    def _until(self, most: int) -> None:
+        """Returns when no more than so many entries are under way."""
+        began = time.monotonic()
+        with self._published:
+            while len(self._waiting) > most and self._failure is None:
+                self._published.wait(WAIT_S)
+                if time.monotonic() - began > client.SILENCE_S:
+                    self._reachability.silent(f"no acknowledgement for {client.SILENCE_S:g} s")
+        self._raise_failure()
+        if self._reachability.lost and not self._waiting:
+            self._reachability.answered()
+
+    def _publish_on(self) -> None:
+        """The publisher: from the first entry to the end, or to the first failure, which the next call raises."""
+        try:
+            while not self._ended:
+                self._producer.poll(WAIT_S)
+                if self._answers:
+                    self._publish()
+                    with self._published:
+                        self._published.notify_all()
+        except BaseException as error:  # whatever it is, the flow ends with it
+            self._failure = error
+            with self._published:
+                self._published.notify_all()
+
     def _publish(self) -> None:
-        """Hands on the outputs of every entry that is acknowledged."""
-        while self._answers:
+        """Hands on the outputs of every entry that is acknowledged; until they are, it counts as under way."""
+        while self._answers and not self._ended:
             error, offset = self._answers.popleft()
             if error is not None:
                 raise self._doubt(error)
             self._due(offset)
-            events = _marked(self._waiting.popleft(), mark_prefix(self.key, offset))
+            events = _marked(self._waiting[0], mark_prefix(self.key, offset))
             reached("journalled")
             half = len(events) // 2
             if half:
@@ -189,6 +221,7 @@ class DecisionLog:
                 reached("half_written")
             self._writer.write(events[half:])
             reached("written")
+            self._waiting.popleft()
 
     def _due(self, offset: int) -> None:
         """A line has got an offset; a foreign line in front of it is void unless it is a newer start."""
@@ -197,19 +230,19 @@ class DecisionLog:
             return
         for at, line in read_lines(self._kafka, self.key, self.partition, first, offset):
             if isinstance(line, Start):
-                self._failure = Replaced(
+                self._failure = replaced = Replaced(
                     f"another worker of shard {self.key} has started at {_JOURNAL} [{self.partition}] offset {at}",
                     remedy=REPLACED,
                 )
-                raise self._failure
+                raise replaced
 
     def _doubt(self, error: object) -> FatalError:
         reason = error.str() if isinstance(error, KafkaError) else str(error)
-        self._failure = FatalError(
+        self._failure = doubt = FatalError(
             f"an entry of shard {self.key} could not be written to {_JOURNAL}: {reason}",
             remedy="nothing it led to has been written; put the reason right, then start the flow again",
         )
-        return self._failure
+        return doubt
 
     def _raise_failure(self) -> None:
         if self._failure is not None:

@@ -11,7 +11,7 @@ from connectors.kafka.access import ALL_BROKERS, Grant, create_grants, grants_of
 from connectors.kafka.admin import Administrator
 from connectors.kafka.users import set_passwords
 from connectors.settings import principal_password
-from deploy.services.java import java
+from deploy.services.java import QUICK, java
 from deploy.services.kafka import admin_settings, fill, jvm
 from deploy.services.places import TEMPLATES, Ports
 from deploy.services.postgres import DATABASE
@@ -60,7 +60,11 @@ class Connect:
             JAAS=jaas,
         )
         write_private(configuration, text)
-        command = [*jvm(site, self.name, 512), "org.apache.kafka.connect.cli.ConnectDistributed", str(configuration)]
+        command = [
+            *jvm(site, self.name, 512, QUICK),
+            "org.apache.kafka.connect.cli.ConnectDistributed",
+            str(configuration),
+        ]
         return Launch(command, plain_environment(**self._postgres(site)))
 
     def _postgres(self, site: Site) -> dict[str, str]:

@@ -11,7 +11,8 @@ from typing import Final
 from connectors.errors import DependencyError
 
 OLDEST_JAVA: Final = 17
-JVM: Final = ("-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-Xms64m", "-Djava.awt.headless=true")
+JVM: Final = ("-XX:+UseSerialGC", "-Xms64m", "-Djava.awt.headless=true")
+QUICK: Final = "-XX:TieredStopAtLevel=1"  # the fast compiler alone: starts sooner, runs at half the speed
 
 
 def major(version_text: str) -> int | None:

@@ -15,7 +15,7 @@ from pydantic import SecretStr
 from connectors.errors import DependencyError
 from connectors.kafka.client import client_config
 from connectors.settings import KafkaSettings
-from deploy.services.java import JVM, java
+from deploy.services.java import JVM, QUICK, java
 from deploy.services.places import TEMPLATES, Ports
 from deploy.services.private import write_private
 from deploy.services.processes import Launch, plain_environment
@@ -47,10 +47,10 @@ def fill(template: Path, **values: object) -> str:
     return text
 
 
-def jvm(site: Site, name: str, megabytes: int) -> list[str]:
+def jvm(site: Site, name: str, megabytes: int, *more: str) -> list[str]:
     """The beginning of a JVM's command line: memory, log file, class path."""
     return [
-        java(), *JVM, f"-Xmx{megabytes}m", f"-Dpanda.logs={site.places.logs}", f"-Dpanda.name={name}",
+        java(), *JVM, *more, f"-Xmx{megabytes}m", f"-Dpanda.logs={site.places.logs}", f"-Dpanda.name={name}",
         f"-Dlog4j2.configurationFile={TEMPLATES / 'log4j2.properties'}", "-cp", f"{site.places.jars / 'libs'}/*",
     ]  # fmt: skip
 
@@ -104,7 +104,7 @@ class Kafka:
         user = f"SCRAM-SHA-512=[name={ADMIN},password={site.password('KAFKA_ADMIN_PASSWORD')}]"
         words = ["format", "--standalone", "-t", new_cluster_id(), "-c", str(configuration), "--add-scram", user]
         write_private(arguments, "\n".join(words))
-        command = [*jvm(site, "kafka-format", 256), "kafka.tools.StorageTool", f"@{arguments}"]
+        command = [*jvm(site, "kafka-format", 256, QUICK), "kafka.tools.StorageTool", f"@{arguments}"]
         try:
             done = subprocess.run(
                 command, capture_output=True, text=True, check=False, env=plain_environment(), cwd=site.places.run

@@ -49,6 +49,7 @@ class ByHand:
         records = self._reader.read(most, 2.0)
         published = self._made.decide(self._inputs.receive(records, lambda: False))
         self.log.write([published.batch] if published.batch else [], published.events)
+        self.log.settle()
         return len(published.events)
 
     def decide_something(self) -> int:
@@ -58,4 +59,5 @@ class ByHand:
         return count
 
     def close(self) -> None:
+        self.log.close()
         self._reader.close()

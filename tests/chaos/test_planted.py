@@ -91,7 +91,7 @@ def test_a_sink_that_writes_one_output_twice_is_found_out(log, monkeypatch):
 def test_a_log_that_publishes_before_the_journal_is_found_out_by_its_first_crash(log, monkeypatch, request):
     whole = DecisionLog.write
 
-    def publish_first(self, batches, events, *, hurries=False):
+    def publish_first(self, batches, events):
         if not events:
             return whole(self, batches, events)
         self._writer.write(writing._marked(events, writing.mark_prefix(self.key, self.following)))

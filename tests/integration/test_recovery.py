@@ -291,14 +291,16 @@ def test_a_worker_that_has_been_replaced_writes_nothing_more(log):
     paused.start(["market.ticks"])
     successor.start(["market.ticks"])
 
+    paused.write([], [("paper.orders.filled", b"k", b"{}", None)])
     with pytest.raises(writing.Replaced, match="another worker of shard paper-0 has started") as refused:
-        paused.write([], [("paper.orders.filled", b"k", b"{}", None)])
+        paused.settle()
     assert refused.value.exit_code == 4
     with pytest.raises(writing.Replaced):
         paused.write([], [("paper.orders.filled", b"k", b"{}", None)])
 
     successor.write([], [("paper.orders.filled", b"k", b"[]", None)])
     successor.flush()
+    successor.close()
     assert [r.value for r in fetch_all(log.kafka, ["paper.orders.filled"])] == [b"[]"]
 
 
