@@ -86,6 +86,15 @@ class _Run:
     def until_trading(self, beyond=0):
         until(lambda: self.fills() > beyond, 120, "trading")
 
+    def replayed(self):
+        """How much of the log was decided on again, to the same events and the same state; fails where they differ."""
+        where = {
+            name: value for name, value in self.flows["pipeline"].environ().items() if name.startswith("PANDA_KAFKA")
+        }
+        again = self.desk.panda("rebuild", "--verify", "--json", **where)
+        assert again.returncode == 0, again.stderr
+        return json.loads(again.stdout.strip().splitlines()[-1])
+
     def log(self, flow):
         return (self.desk.logs / f"{flow}.log").read_text()
 

@@ -62,6 +62,17 @@ def test_a_strategy_of_ones_own_trades(desk, tmp_path):
     assert mine["fills"] > 0
 
 
+def test_its_log_decided_on_again_gives_the_events_that_were_published(desk):
+    with desk.trading() as run:
+        run.until_trading()
+        until(lambda: run.replayed()["entries"] > 20, 60, "a snapshot behind twenty entries")
+        proof = run.replayed()
+        run.end()
+
+    assert proof["shard"] == "paper-0"
+    assert proof["records"] > proof["entries"]
+
+
 def test_whatever_would_run_beside_it_is_refused_and_it_goes_on(desk):
     with desk.trading() as first:
         first.until_trading()
