@@ -67,6 +67,7 @@ def _started(place: Place, name: str) -> "Popen[Any]":
 def rebuilds(place: Place, ticks: int) -> tuple[int, float]:
     """(inputs, seconds) of making anew what a worker has come to."""
     kafka = place.settings.kafka
+    verified(place.settings, "paper")  # what the kills have left: loads the engine
     with at_work(place):
         writer = Writer(kafka, linger_ms=50)
         later = market("sparse", ticks)

@@ -7,6 +7,8 @@ traceback.
 
 import gc
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 from pathlib import Path
 
@@ -36,11 +38,9 @@ def run(flow: Dataflow, *, epoch_s: float = 0.25) -> None:
     """
     stop_on_signals()
     os.environ["RUST_BACKTRACE"] = "0"  # Bytewax's own frames help nobody, and naming them holds the end up for seconds
-    gc.collect()
-    gc.freeze()
-    gc.set_threshold(100_000, 20, 50)  # batches make many short-lived tuples and no cycles
     try:
-        cli_main(flow, epoch_interval=timedelta(seconds=epoch_s))
+        with collecting_seldom():
+            cli_main(flow, epoch_interval=timedelta(seconds=epoch_s))
         mirror_ended()
     except PipelineError:
         raise
@@ -49,7 +49,18 @@ def run(flow: Dataflow, *, epoch_s: float = 0.25) -> None:
         if cause is not None:
             raise cause from error
         raise FatalError(f"the flow stopped: {type(error).__name__}: {error}") from error
+
+
+@contextmanager
+def collecting_seldom() -> Iterator[None]:
+    """For reading the log: batches make many short-lived tuples and no cycles, and Python would look for some all the time."""
+    thresholds = gc.get_threshold()
+    gc.freeze()
+    gc.set_threshold(1_000_000, 20, 50)
+    try:
+        yield
     finally:
+        gc.set_threshold(*thresholds)
         gc.unfreeze()  # else extension modules complain at exit of what was never collected
 
 

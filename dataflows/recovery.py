@@ -35,7 +35,7 @@ from connectors.kafka.source import Positions, end_offsets, fetch_all, first_off
 from connectors.logging import logger
 from connectors.settings import Broker, KafkaSettings, Settings
 from dataflows.desk import ALONE, CONFIG_TOPICS, PAYLOADS_OF, Configuration, accounts_of, configuration
-from dataflows.process import ready, stopping
+from dataflows.process import collecting_seldom, ready, stopping
 from dataflows.steps import Parts, parts, restored
 from functions.assignment import Seat, journal_partition
 from functions.journal import (
@@ -286,14 +286,15 @@ def resumed(journal: Journal, snapshot: Snapshot, end: int, each: Callable[[int,
     began = time.monotonic()
     reader = run_reader(journal, snapshot)
     try:
-        fold = Fold(snapshot, journal.broker, journal.key, journal.seat, reader.take)
-        for at, line in lines:
-            if isinstance(line, Start):
-                fold.topics = line.topics
-            elif isinstance(line, Opening):
-                fold.opening(at, line)
-            else:
-                each(at, line, fold.entry(at, line))
+        with collecting_seldom():
+            fold = Fold(snapshot, journal.broker, journal.key, journal.seat, reader.take)
+            for at, line in lines:
+                if isinstance(line, Start):
+                    fold.topics = line.topics
+                elif isinstance(line, Opening):
+                    fold.opening(at, line)
+                else:
+                    each(at, line, fold.entry(at, line))
     finally:
         reader.close()
     took_ms = int((time.monotonic() - began) * 1000)
@@ -329,9 +330,9 @@ def recover(
     A shard without snapshot and journal begins anew. Raises: `ConfigError`, `DependencyError`, `FatalError`, `Diverged`.
     """
     journal = Journal.of(settings.kafka, broker, seat)
+    log = journal.log()  # its clients find their broker meanwhile, which takes half a second
     read_until = end_offsets(settings.kafka, list(CONFIG_TOPICS))  # asked first: a change in between is read again
     today = read_configuration(settings, broker, seat, stop=stop)
-    log = journal.log()
     began = log.start(input_topics(broker))  # before anything is read of what others may still be writing
     fold = went_on(settings, journal, log, began, rebuild=rebuild)
     if fold is None:

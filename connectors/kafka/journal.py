@@ -25,7 +25,7 @@ from connectors.kafka import client
 from connectors.kafka.client import Reachability, client_config, consumer_config, producer_config
 from connectors.kafka.records import Outgoing, Record, Writable
 from connectors.kafka.sink import Writer
-from connectors.kafka.source import Positions, Reader, fetch_all, first_offsets
+from connectors.kafka.source import BATCH, Positions, Reader, fetch_all, first_offsets
 from connectors.settings import KafkaSettings
 from functions.journal import (
     MARK,
@@ -412,7 +412,7 @@ class RunReader:
         if wanted in self._paused:
             self._reader.resume({wanted})
             self._paused.discard(wanted)
-        records = self._reader.read(10_000, 0.02)
+        records = self._reader.read(BATCH, 0.02)
         for record in records:
             self._waiting[record.topic, record.partition].append(record)
         return bool(records)

@@ -27,6 +27,7 @@ from connectors.settings import KafkaSettings
 Positions = dict[tuple[str, int], int]  # (topic, partition) -> offset of the next record
 
 LONG_AGO: Final = datetime(1970, 1, 1, tzinfo=UTC)
+BATCH: Final = 1_000  # records; ten times as many take longer each, as they do not stay in the processor's cache
 POLL_S: Final = 0.01  # a flow has other work: epochs to close, a stop to notice
 PROBE_S: Final = 0.5
 ASKED_S: Final = 1.0  # a broker that takes longer to say what topics it has counts as away
@@ -322,7 +323,7 @@ def fetch_all(
         ends = dict(reader.ahead)
         heard = time.monotonic()
         while reader.ahead:
-            records = reader.read(10_000, 0.05)
+            records = reader.read(BATCH, 0.05)
             if records:
                 heard = time.monotonic()
             elif time.monotonic() - heard > SILENT_READ_S:
