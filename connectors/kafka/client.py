@@ -45,6 +45,7 @@ def client_config(kafka: KafkaSettings) -> dict[str, Any]:
         "socket.nagle.disable": True,
         "reconnect.backoff.max.ms": 1_000,
         "metadata.recovery.strategy": "none",  # "rebootstrap" forgets the broker, and once in a while its partitions
+        "topic.metadata.refresh.interval.ms": 3_000,  # else a producer looks for a leader that had gone after 300 s
         "logger": _library_log,
     }
     if kafka.security_protocol.startswith("SASL"):

@@ -16,7 +16,7 @@ from confluent_kafka import KafkaError, KafkaException, TopicPartition
 from confluent_kafka.cimpl import Consumer
 
 from connectors.dependencies import kind_of
-from connectors.errors import FatalError
+from connectors.errors import FatalError, PipelineError
 from connectors.heartbeat import beat
 from connectors.kafka import client
 from connectors.kafka.client import READER_GROUP, START_S, Reachability, consumer_config, down, partitions
@@ -32,6 +32,8 @@ POLL_S: Final = 0.01  # a flow has other work: epochs to close, a stop to notice
 PROBE_S: Final = 0.5
 ASKED_S: Final = 1.0  # a broker that takes longer to say what topics it has counts as away
 SILENT_READ_S: Final = 30.0
+LOOK_S: Final = 3.0  # between two looks at whether all partitions are read, while there is a doubt
+DOUBT_S: Final = 60.0  # for so long after an outage
 LAST_MIRROR_S: Final = 5.0  # longer than this a stop does not wait for the group to know
 _Received = Any  # a message that came from the broker: it has all that its type calls optional
 
@@ -44,18 +46,16 @@ class Reader:
         only: set[tuple[str, int]] | None = None,
     ) -> None:  # fmt: skip
         self._kafka = kafka
+        self._topics = topics
+        self._group = group
         self._reachability = Reachability(kafka, f"source {group}")
-        self._consumer = Consumer(
-            consumer_config(kafka, group)
-            | {
-                "error_cb": self._reachability.on_error,
-                "on_commit": self._note_commit,
-                "max.poll.interval.ms": 86_400_000,
-            }
-        )
+        self._consumer = self._made()
         self._commit_failed = False
         self._asked_at = 0.0
         self._heard_at = time.monotonic()
+        self._paused: set[tuple[str, int]] = set()
+        self._doubted_until = self._looked_at = 0.0
+        self._last_look: tuple[Positions, Positions] = ({}, {})  # where the reading was then, and the ends
         self.positions: Positions = {}
         self.ahead: Positions = {}  # partitions that have not reached their end as of the start, and that end
         try:
@@ -63,6 +63,10 @@ class Reader:
         except BaseException:
             self._consumer.close()
             raise
+
+    def _made(self) -> Consumer:
+        told = {"error_cb": self._reachability.on_error, "on_commit": self._note_commit}
+        return Consumer(consumer_config(self._kafka, self._group) | told | {"max.poll.interval.ms": 86_400_000})
 
     def _assign(self, topics: list[str], positions: Positions, only: set[tuple[str, int]] | None) -> None:
         assigned = partitions(self._consumer, self._kafka, topics)
@@ -87,6 +91,8 @@ class Reader:
         lost = self._reachability.lost
         if lost and time.monotonic() - self._asked_at >= PROBE_S:
             self._ask(0.1)
+        elif time.monotonic() < self._doubted_until and time.monotonic() - self._looked_at >= LOOK_S:
+            self._look()
         first = self._consumer.poll(wait_s)
         if first is None:
             if not lost and time.monotonic() - max(self._heard_at, self._asked_at) > client.SILENCE_S:
@@ -134,10 +140,45 @@ class Reader:
         """Whether the broker is there: an idle log brings no message that tells, and librdkafka does not say every loss."""
         try:
             self._consumer.list_topics(timeout=patience_s)
+            if self._reachability.lost:
+                self._doubted_until = time.monotonic() + DOUBT_S
             self._reachability.answered()
         except KafkaException as error:
             self._reachability.silent(error.args[0].str())
         self._asked_at = time.monotonic()
+
+    def _look(self) -> None:
+        """Whether a partition stood still since the last look although it went on: then a new client reads from here.
+
+        A broker that was away for longer than its own session comes back without leaders for a moment; librdkafka may never
+        ask for those partitions again (its issue 5430).
+        """
+        self._looked_at = time.monotonic()
+        before, ends = self._last_look
+        still = [
+            at for at, end in ends.items() if self.positions.get(at, end) == before[at] < end and at not in self._paused
+        ]
+        try:
+            self._last_look = dict(self.positions), self._ends()
+        except PipelineError:
+            return  # it is away again, which is told elsewhere
+        if still:
+            logger().warning("kafka.reader_renewed", group=self._group, standing_still=len(still))
+            self._renew()
+
+    def _ends(self) -> Positions:
+        """Asked by a client of its own, which knows nothing of before."""
+        offsets = Offsets(self._kafka, self._group, self._topics, patience_s=ASKED_S)
+        try:
+            return {at: end for at, end in offsets.ends().items() if at in self.positions}
+        finally:
+            offsets.close()
+
+    def _renew(self) -> None:
+        given_up, self._consumer = self._consumer, self._made()
+        self._consumer.assign([TopicPartition(*at, offset) for at, offset in self.positions.items()])
+        self.pause(self._paused)
+        given_up.close()
 
     def mirror(self, positions: Positions) -> None:
         """Tells the consumer group, without waiting for the answer."""
@@ -152,9 +193,11 @@ class Reader:
 
     def pause(self, places: set[tuple[str, int]]) -> None:
         """Reads no more of these partitions until they are resumed; what has been fetched still comes."""
+        self._paused = self._paused | places
         self._consumer.pause([TopicPartition(*at) for at in places])
 
     def resume(self, places: set[tuple[str, int]]) -> None:
+        self._paused = self._paused - places
         self._consumer.resume([TopicPartition(*at) for at in places])
 
     def close(self) -> None:

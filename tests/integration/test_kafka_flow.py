@@ -14,14 +14,15 @@ import pytest
 import structlog
 from bytewax.dataflow import Dataflow
 from bytewax.testing import TestingSource, run_main
-from confluent_kafka import KafkaError
+from confluent_kafka import KafkaError, TopicPartition
 
 from connectors.errors import DependencyError, FatalError, PipelineError
 from connectors.kafka import client
+from connectors.kafka import source as kafka_source
 from connectors.kafka.embedded import Cluster, start_embedded
 from connectors.kafka.records import Outgoing, Record
 from connectors.kafka.sink import KafkaSink, Writer
-from connectors.kafka.source import KafkaSource, Offsets, committed, end_offsets, fetch_all, mirror_ended
+from connectors.kafka.source import KafkaSource, Offsets, Reader, committed, end_offsets, fetch_all, mirror_ended
 from connectors.settings import KafkaSettings
 from functions.topics import Topic
 
@@ -451,6 +452,34 @@ def test_a_flow_on_an_idle_log_notices_the_broker_s_return(tmp_path: Path, monke
 
         assert lines[0]["event"] == "kafka.unreachable"
         assert "kafka.reachable" in [line["event"] for line in lines]
+
+
+def test_a_partition_that_stands_still_after_an_outage_is_read_on_by_a_new_client_each_record_once(
+    kafka, monkeypatch, lines
+):  # fmt: skip
+    """As after librdkafka's issue 5430: one partition of twelve is fetched no more, and nobody says so."""
+    write(kafka, *numbered("wide", 100))
+    reader = Reader(kafka, ["wide"], "doubtful", {})
+    monkeypatch.setattr(kafka_source, "LOOK_S", 0.2)
+    seen = []
+    until_read(reader, seen, 100)
+    forgotten = next(record.partition for record in seen if record.key == b"7")
+    reader._consumer.pause([TopicPartition("wide", forgotten)])
+    reader._doubted_until = time.monotonic() + 60
+
+    write(kafka, *numbered("wide", 100))
+    until_read(reader, seen, 200)
+    reader.close()
+
+    assert len({(record.partition, record.offset) for record in seen}) == len(seen) == 200
+    assert [line["standing_still"] for line in lines if line["event"] == "kafka.reader_renewed"] == [1]
+
+
+def until_read(reader: Reader, seen: list[Record], count: int) -> None:
+    deadline = time.monotonic() + 30
+    while len(seen) < count:
+        assert time.monotonic() < deadline, f"{len(seen)} of {count} records were read"
+        seen += reader.read(10, 0.05)
 
 
 def test_a_loss_and_a_return_are_each_said_once_however_often_librdkafka_reports_them(lines):
