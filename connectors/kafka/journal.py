@@ -155,7 +155,7 @@ class DecisionLog:
     # --- inside -------------------------------------------------------------------------------------------------------
 
     def _append(self, line: Line) -> int:
-        """Writes one line and waits; returns its offset."""
+        """Writes one line and waits; returns its offset. Before the first entry only: then answers are the publisher's."""
         self._produce(encode_line(line))
         self._await(1)
         error, offset = self._answers.popleft()
@@ -201,10 +201,12 @@ class DecisionLog:
                     self._publish()
                     with self._published:
                         self._published.notify_all()
+        except KafkaException as error:  # so says a client that has had a fatal error
+            self._doubt(error.args[0])
         except BaseException as error:  # whatever it is, the flow ends with it
             self._failure = error
-            with self._published:
-                self._published.notify_all()
+        with self._published:
+            self._published.notify_all()
 
     def _publish(self) -> None:
         """Hands on the outputs of every entry that is acknowledged; until they are, it counts as under way."""
