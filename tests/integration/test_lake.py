@@ -432,7 +432,7 @@ from connectors.kafka.records import Record
 from connectors.lake.archive import Archive
 import connectors.lake.archive
 connectors.lake.archive.COMPACT_AT = 5
-from functions.events import encode
+from functions.codec import encode
 from tests.history import signal
 archive = Archive(Path(sys.argv[1]), ["paper.signals.raw"])
 position = archive.open().get(("paper.signals.raw", 0), 0)
