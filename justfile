@@ -52,7 +52,7 @@ check:
     {{python}} -m deploy.contracts check
 
 # platform services up: in containers where a container engine answers, else as processes of this machine
-up: _environment
+up: setup
     @if docker compose version > /dev/null 2>&1 && docker info > /dev/null 2>&1; then \
         .venv/bin/panda services env --compose && \
         docker compose --env-file .services/compose.env up -d --wait kafka postgres redis connect; \
