@@ -232,11 +232,10 @@ class DecisionLog:
             return
         for at, line in read_lines(self._kafka, self.key, self.partition, first, offset):
             if isinstance(line, Start):
-                self._failure = replaced = Replaced(
+                raise Replaced(
                     f"another worker of shard {self.key} has started at {_JOURNAL} [{self.partition}] offset {at}",
                     remedy=REPLACED,
                 )
-                raise replaced
 
     def _doubt(self, error: object) -> FatalError:
         reason = error.str() if isinstance(error, KafkaError) else str(error)
@@ -381,7 +380,6 @@ class RunReader:
         self._reader = Reader(kafka, topics, client.READER_GROUP, positions)
         self._kafka = kafka
         self._waiting: dict[tuple[str, int], deque[Record]] = {at: deque() for at in self._reader.positions}
-        self._paused: set[tuple[str, int]] = set()
 
     def take(self, topic: str, partition: int, first: int, last: int) -> list[Record]:
         """The records of one run. Raises: `FatalError` where the log no longer has it or the broker stays silent."""
@@ -407,13 +405,11 @@ class RunReader:
     def _read(self, wanted: tuple[str, int]) -> bool:
         ahead = {
             at for at, records in self._waiting.items() if len(records) > self.MOST and at != wanted
-        } - self._paused
+        } - self._reader.paused
         if ahead:
             self._reader.pause(ahead)
-            self._paused |= ahead
-        if wanted in self._paused:
+        if wanted in self._reader.paused:
             self._reader.resume({wanted})
-            self._paused.discard(wanted)
         records = self._reader.read(BATCH, 0.02)
         for record in records:
             self._waiting[record.topic, record.partition].append(record)

@@ -53,7 +53,7 @@ class Reader:
         self._commit_failed = False
         self._asked_at = 0.0
         self._heard_at = time.monotonic()
-        self._paused: set[tuple[str, int]] = set()
+        self.paused: set[tuple[str, int]] = set()  # partitions that are not read until they are resumed
         self._doubted_until = self._looked_at = 0.0
         self._last_look: tuple[Positions, Positions] = ({}, {})  # where the reading was then, and the ends
         self.positions: Positions = {}
@@ -156,7 +156,7 @@ class Reader:
         self._looked_at = time.monotonic()
         before, ends = self._last_look
         still = [
-            at for at, end in ends.items() if self.positions.get(at, end) == before[at] < end and at not in self._paused
+            at for at, end in ends.items() if self.positions.get(at, end) == before[at] < end and at not in self.paused
         ]
         try:
             self._last_look = dict(self.positions), self._ends()
@@ -177,7 +177,7 @@ class Reader:
     def _renew(self) -> None:
         given_up, self._consumer = self._consumer, self._made()
         self._consumer.assign([TopicPartition(*at, offset) for at, offset in self.positions.items()])
-        self.pause(self._paused)
+        self.pause(self.paused)
         given_up.close()
 
     def mirror(self, positions: Positions) -> None:
@@ -193,11 +193,11 @@ class Reader:
 
     def pause(self, places: set[tuple[str, int]]) -> None:
         """Reads no more of these partitions until they are resumed; what has been fetched still comes."""
-        self._paused = self._paused | places
+        self.paused = self.paused | places
         self._consumer.pause([TopicPartition(*at) for at in places])
 
     def resume(self, places: set[tuple[str, int]]) -> None:
-        self._paused = self._paused - places
+        self.paused = self.paused - places
         self._consumer.resume([TopicPartition(*at) for at in places])
 
     def close(self) -> None:
