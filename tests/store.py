@@ -5,7 +5,16 @@ from concurrent.futures import ThreadPoolExecutor
 import msgspec
 
 from connectors.database.store import ConfigStore, Pending
-from functions.events import AccountConfig
+from functions.events import AccountConfig, InstrumentConfig, RiskLimits, Sizing, StrategyConfig
+
+TEN_O_CLOCK = 1_795_235_400_123_456_000  # 2026-11-21T04:30:00.123456Z
+RELIANCE = InstrumentConfig(738561, "RELIANCE", "NSE", "EQ", "0.10", 1, closing_auction=True)
+TCS = InstrumentConfig(2953217, "TCS", "NSE", "EQ", "0.10", 1, closing_auction=True)
+PAPER = AccountConfig("paper-1", "paper", capital="1000000.25", limits=RiskLimits(max_order_value="50000.50"))
+MOMENTUM = StrategyConfig(
+    "momentum", "momentum", {"window": 20, "threshold": 0.5, "loud": True}, [2953217, 738561], ["paper-1"],
+    sizing=Sizing("value", "25000"),
+)  # fmt: skip
 
 
 def changed_at_once(store: ConfigStore, account: AccountConfig) -> list[Pending]:
@@ -19,3 +28,10 @@ def changed_at_once(store: ConfigStore, account: AccountConfig) -> list[Pending]
     with ThreadPoolExecutor(4) as writers:
         list(writers.map(change, range(4)))
     return store.pending_outbox()
+
+
+def configured(store):
+    store.put_instrument(RELIANCE)
+    store.put_instrument(TCS)
+    store.put_account(PAPER)
+    store.put_strategy(MOMENTUM)

@@ -1,12 +1,14 @@
-"""What integration tests share: one embedded broker, with a fresh name for every topic a test makes."""
+"""What integration tests share: one embedded broker, and a config store in a file of the test."""
 
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
+from connectors.database.store import ConfigStore
 from connectors.kafka.embedded import start_embedded
 from connectors.settings import KafkaSettings
+from tests.store import TEN_O_CLOCK
 
 
 @pytest.fixture(scope="session")
@@ -15,3 +17,15 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[KafkaSettings]:
     directory: Path = tmp_path_factory.mktemp("kafka")
     with start_embedded(directory, ("paper", "zerodha")) as embedded:
         yield embedded.settings
+
+
+@pytest.fixture
+def url(tmp_path):
+    return f"sqlite:///{tmp_path}/data/panda.sqlite"
+
+
+@pytest.fixture
+def store(url):
+    with ConfigStore(url, now=lambda: TEN_O_CLOCK) as store:
+        store.upgrade()
+        yield store

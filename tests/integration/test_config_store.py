@@ -1,64 +1,31 @@
 """The config store on a real SQLite file: what is stored is published, and every failure says what to do."""
 
 import sqlite3
-import subprocess
 import sys
 from datetime import UTC, datetime, timedelta, timezone
 from pathlib import Path
 
 import msgspec
 import pytest
-from alembic.autogenerate import compare_metadata
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
-from sqlalchemy import create_engine, inspect, text
+from sqlalchemy import text
 from sqlalchemy.dialects import postgresql
-from sqlalchemy.schema import CreateIndex, CreateTable
 
 from connectors.database import schema
-from connectors.database.models import Instant, Table
+from connectors.database.models import Instant
 from connectors.database.seed import demo_seed
 from connectors.database.store import ConfigStore
 from connectors.errors import ConfigError, DataError, DependencyError, RetryableError
 from functions.codec import decode
 from functions.configuration import validate
-from functions.events import AccountConfig, InstrumentConfig, RiskLimits, Sizing, StrategyConfig
-from tests.store import changed_at_once
+from functions.events import RiskLimits
+from tests.store import MOMENTUM, PAPER, RELIANCE, TCS, TEN_O_CLOCK, changed_at_once, configured
 
 replace = msgspec.structs.replace
-
-TEN_O_CLOCK = 1_795_235_400_123_456_000  # 2026-11-21T04:30:00.123456Z
-RELIANCE = InstrumentConfig(738561, "RELIANCE", "NSE", "EQ", "0.10", 1, closing_auction=True)
-TCS = InstrumentConfig(2953217, "TCS", "NSE", "EQ", "0.10", 1, closing_auction=True)
-PAPER = AccountConfig("paper-1", "paper", capital="1000000.25", limits=RiskLimits(max_order_value="50000.50"))
-MOMENTUM = StrategyConfig(
-    "momentum", "momentum", {"window": 20, "threshold": 0.5, "loud": True}, [2953217, 738561], ["paper-1"],
-    sizing=Sizing("value", "25000"),
-)  # fmt: skip
-
-
-@pytest.fixture
-def url(tmp_path):
-    return f"sqlite:///{tmp_path}/data/panda.sqlite"
-
-
-@pytest.fixture
-def store(url):
-    with ConfigStore(url, now=lambda: TEN_O_CLOCK) as store:
-        store.upgrade()
-        yield store
 
 
 def published(store):
     """What lies in the outbox, as (topic, key, payload or None)."""
     return [(p.topic, p.key, None if p.value is None else decode(p.value).data) for p in store.pending_outbox()]
-
-
-def configured(store):
-    store.put_instrument(RELIANCE)
-    store.put_instrument(TCS)
-    store.put_account(PAPER)
-    store.put_strategy(MOMENTUM)
 
 
 # --- what is stored is published --------------------------------------------------------------------------------------
@@ -340,68 +307,6 @@ def test_a_seed_with_one_fault_brings_nothing(store):
     refused(store.seed, instruments, [replace(accounts[0], capital="-1")], strategies)
     assert store.instruments() == []
     assert store.pending_outbox() == []
-
-
-# --- migrations -------------------------------------------------------------------------------------------------------
-
-
-def test_the_migrations_make_exactly_the_tables_of_the_models(store, url):
-    engine = create_engine(url)
-    with engine.connect() as connection:
-        differences = compare_metadata(
-            MigrationContext.configure(connection, opts={"compare_type": True}), Table.metadata
-        )
-    engine.dispose()
-    assert differences == []
-
-
-def test_the_code_knows_exactly_the_revisions_of_the_migrations():
-    script = ScriptDirectory(str(Path(schema.__file__).parent / "migrations"))
-    assert tuple(reversed([r.revision for r in script.walk_revisions()])) == schema.REVISIONS
-
-
-def test_an_upgrade_may_be_undone_and_done_again(store, url):
-    configured(store)
-    schema.migrate(url, "base")
-    engine = create_engine(url)
-    assert inspect(engine).get_table_names() == ["alembic_version"]
-    engine.dispose()
-    store.upgrade()
-    assert store.accounts() == []
-
-
-def test_going_back_a_revision_and_forth_keeps_what_strategies_refer_to(store, url):
-    configured(store)
-    schema.migrate(url, "0002")
-    store.upgrade()
-    assert store.strategies() == [MOMENTUM]
-    assert store.accounts() == [PAPER]
-
-
-def test_an_upgrade_of_what_is_up_to_date_keeps_everything(store):
-    configured(store)
-    store.upgrade()
-    assert store.strategies() == [MOMENTUM]
-
-
-def test_processes_that_make_the_store_at_once_wait_for_each_other(url):
-    command = [sys.executable, "-c", f"from connectors.database.schema import migrate; migrate({url!r})"]
-    started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
-    assert [process.communicate()[1] for process in started] == ["", "", ""]
-    assert [process.returncode for process in started] == [0, 0, 0]
-    with ConfigStore(url) as store:
-        assert store.accounts() == []
-
-
-def test_the_same_tables_are_good_for_postgres():
-    dialect = postgresql.dialect()
-    statements = [str(CreateTable(table).compile(dialect=dialect)) for table in Table.metadata.sorted_tables]
-    statements += [
-        str(CreateIndex(i).compile(dialect=dialect)) for t in Table.metadata.sorted_tables for i in t.indexes
-    ]
-    outbox = next(s for s in statements if "CREATE TABLE outbox" in s)
-    assert "id BIGSERIAL NOT NULL" in outbox
-    assert "published_at TIMESTAMP WITH TIME ZONE" in outbox
 
 
 # --- the file ---------------------------------------------------------------------------------------------------------
