@@ -48,7 +48,8 @@ class ByHand:
         """Reads what is there, decides on it and writes it; how many events."""
         records = self._reader.read(most, 2.0)
         published = self._made.decide(self._inputs.receive(records, lambda: False))
-        self.log.write([published.batch] if published.batch else [], published.events)
+        if published.batch or published.events:  # nothing read is no entry
+            self.log.write([published.batch] if published.batch else [], published.events)
         self.log.settle()
         return len(published.events)
 
