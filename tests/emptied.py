@@ -3,8 +3,7 @@
 connectors ─► topics, groups, rights ─► databases ─► Redis
 """
 
-import time
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from typing import Any, Final
 
 import psycopg
@@ -20,6 +19,7 @@ from deploy.services.connect import worker_rights
 from deploy.services.kafka import admin_settings
 from deploy.services.native import Native
 from deploy.services.postgres import SUPER_USER, Postgres
+from tests.waiting import until
 
 PATIENCE_S: Final = 60.0
 OF_KAFKA, OF_CONNECT = "__", "_connect."  # how the names of topics begin that the services keep for themselves
@@ -44,13 +44,6 @@ def _has_carried(native: Native) -> bool:
         return bool(connect.connectors()) or any(end_offsets(admin_settings(native.site), [OFFSETS]).values())
 
 
-def _until(done: Callable[[], bool], what: str) -> None:
-    deadline = time.monotonic() + PATIENCE_S
-    while not done():
-        assert time.monotonic() < deadline, f"{what} after {PATIENCE_S:g} s"
-        time.sleep(0.1)
-
-
 # --- Kafka ------------------------------------------------------------------------------------------------------------
 
 
@@ -62,7 +55,7 @@ def _empty_kafka(admin: Administrator, *, forget_connect: bool) -> None:
     """
     kept = (OF_KAFKA,) if forget_connect else (OF_KAFKA, OF_CONNECT)
     _delete_topics(admin, [name for name in admin.partitions() if not name.startswith(kept)])
-    _until(lambda: _without_groups(admin), "there still are groups with members")
+    until(lambda: _without_groups(admin), PATIENCE_S, "the last member's leave")
     found = found_grants(admin) or frozenset()
     delete_grants(admin, found - worker_rights())
     create_grants(admin, worker_rights() - found)
@@ -101,7 +94,7 @@ def _empty_postgres(native: Native) -> None:
     ) as server:  # fmt: skip
         server.execute("alter system reset all")
         server.execute("select pg_reload_conf()")
-        _until(lambda: _without_slots(server), "a replication slot is in use")
+        until(lambda: _without_slots(server), PATIENCE_S, "the end of who uses a replication slot")
         made = server.execute("select datname from pg_database where not datistemplate and datname <> %s", [SUPER_USER])
         for (name,) in made.fetchall():
             server.execute(sql.SQL("drop database {} with (force)").format(sql.Identifier(name)))

@@ -1,7 +1,6 @@
 """Flows for tests of those that keep them: small programs with a ready file."""
 
 import sys
-import time
 
 from deploy.flows.declared import Flow
 from deploy.services.places import PROJECT
@@ -13,10 +12,3 @@ LEAVES = f"import signal; signal.signal(15, lambda *_: (print('left cleanly', fl
 
 def flow(name, program, **changes):
     return Flow(name, [sys.executable, "-c", program], changes, str(PROJECT), "v1")
-
-
-def until(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.02)

@@ -7,7 +7,8 @@ from functools import partial
 from typing import Final, get_args
 
 from connectors.faults import Step
-from tests.chaos.workers import PATIENCE_S, UNSAFE, Workers, within
+from tests.chaos.workers import PATIENCE_S, UNSAFE, Workers
+from tests.waiting import within
 
 Misfortune = Callable[[Workers, random.Random], None]
 

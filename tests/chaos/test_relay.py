@@ -7,7 +7,7 @@ from connectors.kafka.records import Outgoing
 from connectors.kafka.sink import Writer
 from connectors.kafka.source import fetch_all
 from tests.chaos.relay import Network
-from tests.chaos.workers import within
+from tests.waiting import within
 
 pytestmark = [pytest.mark.kafka, pytest.mark.chaos]
 
@@ -53,7 +53,7 @@ def test_the_last_words_of_the_dead_arrive_after_what_others_have_said(way):
 
     relay.deliver()
 
-    assert within(lambda: there(kafka) == [b"before", b"successor", b"last words"], 10)
+    assert within(lambda: there(kafka) == [b"before", b"successor", b"last words"], 60)
 
 
 def test_nobody_gets_through_what_is_cut_until_it_is_healed(way):

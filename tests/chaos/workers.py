@@ -4,7 +4,6 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from itertools import count
 from pathlib import Path
@@ -23,6 +22,7 @@ from tests.chaos.history import BROKER
 from tests.chaos.relay import Network, Relay
 from tests.e2e.processes import ROOT
 from tests.ground import Ground
+from tests.waiting import within
 
 PATIENCE_S: Final = 120.0  # for what must happen, on a machine as busy as may be
 UNSAFE: Final = 4  # the exit code of a worker that has been replaced or refused
@@ -62,16 +62,6 @@ class Worker:
     @property
     def is_paused(self) -> bool:
         return self.exit_code is None and psutil.Process(self.process.pid).status() == psutil.STATUS_STOPPED
-
-
-def within(condition: Callable[[], object], seconds: float) -> bool:
-    """Whether it has become true before so many seconds have passed."""
-    deadline = time.monotonic() + seconds
-    while not condition():
-        if time.monotonic() > deadline:
-            return False
-        time.sleep(0.01)
-    return True
 
 
 class Workers:

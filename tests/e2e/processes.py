@@ -3,7 +3,6 @@
 import signal
 import subprocess
 import sys
-import time
 import uuid
 from contextlib import contextmanager
 from pathlib import Path
@@ -11,16 +10,10 @@ from pathlib import Path
 from connectors.kafka.source import committed, end_offsets
 from dataflows.process import READY_FILE
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
+from tests.waiting import until
 
 ROOT = Path(__file__).resolve().parents[2]
 INPUTS = [MARKET_TICKS.name, MARKET_CLOCK.name]
-
-
-def until(condition, seconds, what="it"):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds} s"
-        time.sleep(0.05)
 
 
 @contextmanager

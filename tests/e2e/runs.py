@@ -32,6 +32,7 @@ from functions.codec import decode
 from functions.events import StrategyConfig
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, SYSTEM_ALERTS, outputs
 from tests.e2e.processes import ROOT, stop
+from tests.waiting import until
 
 PAPER = [topic.name for topic in outputs("paper")]
 FED = [MARKET_TICKS.name, MARKET_CLOCK.name]
@@ -51,16 +52,6 @@ class Rival(NamedTuple):
         )  # fmt: skip
 
 
-def until(condition, seconds, what):
-    deadline = time.monotonic() + seconds
-    while time.monotonic() < deadline:
-        with suppress(OSError):
-            if condition():
-                return
-        time.sleep(0.2)
-    raise AssertionError(f"{what} did not happen within {seconds} s")
-
-
 def free_port():
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
@@ -77,14 +68,18 @@ class _Run:
 
     def counts(self):
         """Records of each topic, as the API tells them."""
-        with urllib.request.urlopen(f"http://127.0.0.1:{self.desk.port}/api/v1/counts", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{self.desk.port}/api/v1/counts", timeout=60) as answer:
             return json.load(answer)["items"]
 
     def fills(self):
         return self.counts().get("paper.orders.filled", 0)
 
     def until_trading(self, beyond=0):
-        until(lambda: self.fills() > beyond, 120, "trading")
+        def trades():
+            with suppress(OSError):  # its API may not listen yet
+                return self.fills() > beyond
+
+        until(trades, what="trading")
 
     def replayed(self):
         """How much of the log was decided on again, to the same events and the same state; fails where they differ."""

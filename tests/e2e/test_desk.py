@@ -3,8 +3,9 @@
 import psutil
 import pytest
 
-from tests.e2e.runs import Demo, deployed, until
+from tests.e2e.runs import Demo, deployed
 from tests.ground import PLACES
+from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 

@@ -10,10 +10,11 @@ from connectors.kafka.source import fetch_all
 from dataflows import backtest
 from functions.journal import Copies
 from functions.topics import outputs
-from tests.e2e.processes import pipeline_process, stop, until, wait_until_read
+from tests.e2e.processes import pipeline_process, stop, wait_until_read
 from tests.market import walk
 from tests.recorded import config_events, tick_events
 from tests.traded import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS
+from tests.waiting import until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(900)]
 

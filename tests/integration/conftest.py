@@ -1,9 +1,11 @@
 """What integration tests share: one embedded broker, and a config store in a file of the test."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, MutableMapping
 from pathlib import Path
+from typing import Any
 
 import pytest
+from structlog.testing import capture_logs
 
 from connectors.database.store import ConfigStore
 from connectors.kafka.embedded import start_embedded
@@ -29,3 +31,10 @@ def store(url):
     with ConfigStore(url, now=lambda: TEN_O_CLOCK) as store:
         store.upgrade()
         yield store
+
+
+@pytest.fixture
+def lines() -> Iterator[list[MutableMapping[str, Any]]]:
+    """What is logged during a test."""
+    with capture_logs() as lines:
+        yield lines

@@ -45,6 +45,7 @@ from tests.history import (
     tick,
     validated,
 )  # fmt: skip
+from tests.waiting import until
 
 pytestmark = [pytest.mark.redis, pytest.mark.kafka]
 
@@ -398,12 +399,10 @@ def test_as_a_process_it_says_when_it_is_live_answers_and_stops_cleanly(settings
     with subprocess.Popen(
         [sys.executable, "-m", "api"], env=environment, cwd=_ROOT, stderr=subprocess.PIPE, text=True
     ) as process:
-        deadline = time.monotonic() + 20
-        while not ready.exists() and process.poll() is None and time.monotonic() < deadline:
-            time.sleep(0.02)
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/counts", timeout=5) as answer:
+        until(lambda: ready.exists() or process.poll() is not None)
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/api/v1/counts", timeout=60) as answer:
             counts = json.load(answer)["items"]
-        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=5) as answer:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/health", timeout=60) as answer:
             health = json.load(answer)
         process.send_signal(signals.SIGTERM)
         assert process.stderr is not None

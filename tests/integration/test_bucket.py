@@ -48,7 +48,8 @@ class Server:
         self.url = f"http://127.0.0.1:{self.port}"
 
     def make(self, name: str) -> None:
-        assert httpx2.put(f"{self.url}/{name}").status_code == 200
+        # the first request imports all that the server is made of: seconds, where nothing of it is compiled yet
+        assert httpx2.put(f"{self.url}/{name}", timeout=60).status_code == 200
 
     def stop(self) -> None:
         self.process.kill()

@@ -7,21 +7,19 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
-import psutil
 import pytest
 import redis
 from bytewax.run import cli_main
-from bytewax.testing import TestingSource, run_main
+from bytewax.testing import run_main
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
-from api.desk import Desk as ApiDesk
-from connectors.errors import ConfigError, DependencyError, FatalError
+from connectors.errors import DependencyError, FatalError
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.records import Outgoing, Record
 from connectors.kafka.sink import Writer
@@ -29,33 +27,21 @@ from connectors.kafka.source import KafkaSource, fetch_all
 from connectors.redis import REMEMBERED, Desk, EmbeddedRedis, connect, start_redis
 from connectors.settings import KafkaSettings, RedisSettings
 from dataflows import cache
-from deploy.services.redis import executable
-from functions.blotter import Keys
+from tests.cached import DAY, KEYS, Letters, fold
 from tests.history import (
     Log,
-    ack,
-    alert,
     failed,
     filled,
     outgoing,
     pairs,
-    placed,
-    quality,
     rejected,
     signal,
     snapshot,
     submitted,
-    validated,
 )  # fmt: skip
+from tests.waiting import until
 
 pytestmark = pytest.mark.redis
-
-KEYS = Keys("paper")
-DAY = [
-    signal("g1"), validated("g1"), submitted("o1"), ack("o1"), placed("o1"), filled("o1", 4, left=6, at=0.3),
-    filled("o1", 6, left=0, position=10, at=0.4), snapshot(1.0), signal("g2", at=1.5), rejected("g2", at=1.5),
-    submitted("o2", at=2.0), failed("o2", at=2.5), snapshot(3.0), alert(at=3.0), quality(at=3.0),
-]  # fmt: skip
 
 
 @pytest.fixture(scope="module")
@@ -69,30 +55,6 @@ def client(server: EmbeddedRedis) -> Iterator[Any]:
     with connect(RedisSettings(url=SecretStr(server.url))) as connected:
         connected.flushdb()
         yield connected
-
-
-class Letters:
-    """Takes dead letters; notes how far Redis was when each was flushed."""
-
-    def __init__(self, client: Any = None) -> None:
-        self.written: list[Outgoing] = []
-        self.offsets_when_flushed: list[Any] = []
-        self._client = client
-
-    def write(self, records: list[Outgoing]) -> None:
-        self.written += records
-
-    def flush(self) -> None:
-        if self._client is not None:
-            self.offsets_when_flushed.append(self._client.hgetall(KEYS.offsets))
-
-
-def fold(client: Any, batches: list[list[Record]], letters: Letters | None = None) -> Desk:
-    """One run of the real flow over these batches."""
-    desk = Desk(client, "paper")
-    source = TestingSource([("paper", batch) for batch in batches])
-    run_main(cache.build(source, cache.DeskSink(desk, lambda: letters or Letters())))
-    return desk
 
 
 def tables(client: Any) -> dict[str, Any]:
@@ -277,91 +239,6 @@ def test_a_transaction_whose_answer_was_lost_is_not_done_twice(client: Any):
     assert client.xlen(KEYS.fills("a")) == 2
 
 
-def test_wrong_credentials_are_a_matter_of_configuration(server: EmbeddedRedis, client: Any):
-    client.config_set("requirepass", "right")
-    try:
-        other = connect(RedisSettings(url=SecretStr(server.url.replace("unix://", "unix://:wrong@"))))
-        with pytest.raises(ConfigError, match="refuses these credentials"):
-            Desk(other, "paper").open()
-        other.close()
-    finally:
-        client.config_set("requirepass", "")
-
-
-# --- users of Redis ---------------------------------------------------------------------------------------------------
-
-USERS = Path(__file__).resolve().parents[2] / "deploy" / "redis" / "users.acl"
-
-
-@pytest.fixture(scope="module")
-def guarded(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
-    """The socket of a server with the platform's users, each with its name as its password."""
-    directory = tmp_path_factory.mktemp("guarded")
-    users = USERS.read_text().replace("#@ADMIN@", ">admin").replace("#@CACHE@", ">cache").replace("#@API@", ">api")
-    (directory / "users.acl").write_text(users + "user stranger on >stranger ~other:* +@all\n")
-    socket = directory / "redis.sock"
-    command = ["--port", "0", "--unixsocket", str(socket), "--save", "", "--aclfile", str(directory / "users.acl")]
-    with subprocess.Popen([executable(), *command], stdout=subprocess.DEVNULL) as process:
-        deadline = time.monotonic() + 10
-        while not socket.exists() and time.monotonic() < deadline:
-            time.sleep(0.01)
-        yield str(socket)
-        process.terminate()
-
-
-def entered(guarded: str, user: str, password: str | None = None) -> Any:
-    return connect(RedisSettings(url=SecretStr(f"unix://{user}:{password or user}@{guarded}")))
-
-
-def test_the_cache_writes_a_day_with_no_more_rights_than_the_platform_gives_it(guarded: str):
-    with entered(guarded, "cache") as cache_user, entered(guarded, "default", "admin") as admin:
-        desk = fold(cache_user, [Log().append(*DAY)])
-        desk.beat()
-
-        assert [key for key in admin.keys("*") if not key.startswith("paper:")] == []
-        assert KEYS.offsets in admin.keys("*")
-
-
-def test_the_user_of_the_api_reads_a_desk_and_cannot_write_one(guarded: str):
-    with entered(guarded, "cache") as cache_user, entered(guarded, "api") as api_user:
-        fold(cache_user, [Log().append(*DAY)])
-
-        assert [item.account for item in ApiDesk(api_user, "paper").accounts().items] == ["a"]
-        with pytest.raises(ConfigError, match="Redis user 'api' lacks a right") as refused:
-            Desk(api_user, "paper").beat()
-        assert "deploy/redis/users.acl" in refused.value.remedy
-
-
-def test_a_user_without_rights_on_a_brokers_keys_is_named_before_and_while_writing(guarded: str):
-    with entered(guarded, "stranger") as stranger, entered(guarded, "default", "admin") as admin:
-        with pytest.raises(ConfigError, match="Redis user 'stranger' lacks a right"):
-            Desk(stranger, "paper").open()
-
-        admin.flushall()
-        admin.execute_command("ACL", "SETUSER", "half", "on", ">half", "~paper:cache:*", "+@all")
-        with entered(guarded, "half") as half:
-            desk = Desk(half, "paper")
-            desk.open()
-            with pytest.raises(ConfigError, match="Redis user 'half' lacks a right"):
-                desk.write(cache.decoded(Log().append(*DAY)).taken)
-
-
-def test_a_wrong_password_and_none_at_all_are_told_apart(guarded: str):
-    wrong, nobody = entered(guarded, "cache", "wrong"), connect(RedisSettings(url=SecretStr(f"unix://{guarded}")))
-
-    with wrong, pytest.raises(ConfigError, match="refuses these credentials of user 'cache'"):
-        Desk(wrong, "paper").open()
-    with nobody, pytest.raises(ConfigError, match="asks for a user and a password") as refused:
-        Desk(nobody, "paper").open()
-
-    assert "PANDA_REDIS__URL" in refused.value.remedy
-
-
-def test_an_encrypted_connection_is_chosen_by_the_address():
-    with connect(RedisSettings(url=SecretStr("rediss://cache:pw@127.0.0.1:6380/0"))) as client:
-        assert client.connection_pool.connection_class is redis.SSLConnection
-
-
 _CACHING = """
 import sys
 from pydantic import SecretStr
@@ -406,49 +283,6 @@ def test_killed_at_any_moment_it_ends_in_the_tables_of_a_run_without_a_kill(serv
 
     assert offsets == sorted(offsets)
     assert tables(client) == whole
-
-
-# --- the embedded server ----------------------------------------------------------------------------------------------
-
-
-def test_the_server_has_no_port_and_keeps_nothing_on_disk(server: EmbeddedRedis, client: Any):
-    assert client.config_get("port") == {"port": "0"}
-    assert client.config_get("save") == {"save": ""}
-    assert psutil.Process(server.pid).net_connections("tcp") == []
-
-
-def test_a_path_too_long_for_a_socket_is_no_hindrance(tmp_path: Path):
-    with start_redis(tmp_path / ("long" * 40)) as long:
-        connected = connect(RedisSettings(url=SecretStr(long.url)))
-        assert connected.ping()
-        connected.close()
-    assert not Path(long.url.removeprefix("unix://")).parent.exists()
-
-
-def test_the_server_dies_with_its_parent(tmp_path: Path):
-    code = (
-        "import pathlib, sys, time; from connectors.redis import start_redis;"
-        "print(start_redis(pathlib.Path(sys.argv[1])).pid, flush=True); time.sleep(60)"
-    )
-    with subprocess.Popen([sys.executable, "-c", code, str(tmp_path)], stdout=subprocess.PIPE) as parent:
-        assert parent.stdout is not None
-        child = int(parent.stdout.readline())
-        assert psutil.pid_exists(child)
-        parent.kill()
-    until(lambda: not _runs(child))
-
-
-def _runs(pid: int) -> bool:
-    with suppress(psutil.NoSuchProcess):
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    return False
-
-
-def until(condition: Callable[[], bool], seconds: float = 10.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.01)
 
 
 # --- from a real log --------------------------------------------------------------------------------------------------

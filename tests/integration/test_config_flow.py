@@ -6,7 +6,6 @@ import signal
 import sqlite3
 import subprocess
 import sys
-import time
 from datetime import timedelta
 
 import msgspec
@@ -25,6 +24,7 @@ from connectors.settings import DatabaseSettings, KafkaSettings, Settings
 from dataflows import config, process
 from functions.codec import decode
 from functions.events import AccountConfig
+from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
@@ -229,23 +229,16 @@ def test_a_process_says_when_it_is_live_publishes_changes_as_they_come_and_stops
     )
     child = subprocess.Popen([sys.executable, "-c", code], env=environment, stderr=subprocess.PIPE, text=True)
     try:
-        wait_for(ready.exists)
+        until(ready.exists)
         assert [key for _, key, _ in empty.payloads()] == [b"paper-1"]
         store.put_account(AccountConfig("paper-2", "paper"))
-        wait_for(lambda: store.pending_outbox() == [])
+        until(lambda: store.pending_outbox() == [])
         assert [key for _, key, _ in empty.payloads()] == [b"paper-1", b"paper-2"]
         child.send_signal(signal.SIGTERM)
-        said = child.communicate(timeout=20)[1]
+        said = child.communicate(timeout=60)[1]
     finally:
         child.kill()
     assert (child.returncode, said) == (0, "")
-
-
-def wait_for(condition, seconds=20.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.02)
 
 
 def test_the_flow_does_not_start_on_a_store_that_was_never_set_up(log, tmp_path, run):

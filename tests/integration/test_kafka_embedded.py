@@ -4,7 +4,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -18,20 +17,11 @@ from connectors.kafka.source import end_offsets, fetch_all
 from connectors.kafka.topics import ensure_topics, topic_configuration
 from connectors.settings import KafkaSettings
 from functions.topics import CONFIG_ACCOUNTS, MARKET_TICKS, ORDERS_FILLED, PIPELINE_SNAPSHOTS, Topic, all_topics
+from tests.waiting import runs, within
 
 pytestmark = pytest.mark.kafka
 
 PROJECT = Path(__file__).resolve().parents[2]
-
-
-def ended(pid: int, limit_s: float = 10) -> bool:
-    """Whether a process is gone within the time."""
-    deadline = time.monotonic() + limit_s
-    while time.monotonic() < deadline:
-        if not psutil.pid_exists(pid) or psutil.Process(pid).status() == psutil.STATUS_ZOMBIE:
-            return True
-        time.sleep(0.02)
-    return False
 
 
 def command(port_file: Path, *more: str) -> list[str]:
@@ -51,7 +41,7 @@ def test_sigterm_ends_it_with_code_zero_and_takes_its_port_file_away(tmp_path):
 
     os.kill(broker.pid, signal.SIGTERM)
 
-    assert ended(broker.pid)
+    assert within(lambda: not runs(broker.pid), 60)
     assert broker.stop() == 0
     assert not (tmp_path / "kafka.port").exists()
 
@@ -71,7 +61,7 @@ def test_its_port_file_is_never_seen_half_written(tmp_path):
     address = port_file.read_text()  # the very moment it exists
     process.terminate()
 
-    assert process.wait(10) == 0
+    assert process.wait(60) == 0
     assert address.startswith("127.0.0.1:")
     assert address.endswith("\n")
 
@@ -91,7 +81,7 @@ def test_it_dies_with_its_starter_even_when_that_is_killed(tmp_path):
     starter.kill()
     starter.wait()
 
-    assert ended(broker)
+    assert within(lambda: not runs(broker), 60)
 
 
 def test_it_refuses_a_port_file_in_a_directory_that_does_not_exist(tmp_path):
@@ -126,21 +116,21 @@ def test_two_of_them_side_by_side_know_nothing_of_each_other(tmp_path):
 
 
 def test_nothing_is_created_where_every_topic_is_there(broker):
-    assert ensure_topics(broker, all_topics(("paper", "zerodha")), timeout_s=5) == []
+    assert ensure_topics(broker, all_topics(("paper", "zerodha")), timeout_s=30) == []
 
 
 def test_the_embedded_broker_is_not_asked_to_create_what_it_lacks(broker):
     strange = Topic("market.strange", (), "k", 1, 1000, (), ())
 
     with pytest.raises(DependencyError, match=r"the embedded broker has no topic market\.strange"):
-        ensure_topics(broker, [MARKET_TICKS, strange], timeout_s=5)
+        ensure_topics(broker, [MARKET_TICKS, strange], timeout_s=30)
 
 
 def test_a_topic_with_another_number_of_partitions_is_refused_because_keys_would_move(broker):
     wider = Topic(MARKET_TICKS.name, (), "k", 24, 1000, (), ())
 
     with pytest.raises(ConfigError, match=r"topic market\.ticks has 12 partitions, declared are 24"):
-        ensure_topics(broker, [wider], timeout_s=5)
+        ensure_topics(broker, [wider], timeout_s=30)
 
 
 def test_a_broker_that_does_not_answer_is_named():

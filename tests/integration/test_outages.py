@@ -18,11 +18,12 @@ from connectors.kafka.records import Outgoing
 from connectors.kafka.sink import Writer
 from connectors.lake.archive import Archive
 from functions.topics import MARKET_CLOCK, archived
+from tests.waiting import until
 
 pytestmark = pytest.mark.kafka
 
 ROOT = Path(__file__).resolve().parents[2]
-ENDS_S = 5.5  # five seconds, and what it takes to notice
+ENDS_S = 8.0  # five seconds, what it takes to notice, and a busy machine; one that waits on takes half a minute
 TOPIC = MARKET_CLOCK.name  # of one partition
 
 # The archive as it runs in production, on a disk that is full while there is a file `full`, and slow while there is `slow`.
@@ -52,13 +53,6 @@ def main():
 stores.sync = sync
 sys.exit(exit_code_of(main))
 """
-
-
-def until(condition, seconds=60.0, what="it"):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
-        time.sleep(0.05)
 
 
 @pytest.fixture
@@ -116,7 +110,7 @@ class Process:
         """Its exit code, and the seconds from the signal on."""
         self.popen.send_signal(number)
         began = time.monotonic()
-        return self.popen.wait(30), time.monotonic() - began
+        return self.popen.wait(60), time.monotonic() - began
 
 
 @contextmanager
@@ -230,7 +224,7 @@ def test_a_second_interrupt_ends_at_once_whatever_is_waited_for(tmp_path, broker
         code, took = flow.ends(signal.SIGINT)
 
     assert code in (3, 130)  # 3 where the first has been enough
-    assert took < 2.0
+    assert took < 4.0  # one that takes its time is given five
 
 
 @pytest.mark.parametrize("flow", ["pipeline", "cache", "archive", "config"])

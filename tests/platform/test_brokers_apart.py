@@ -21,11 +21,12 @@ from deploy.plan.steps import Context
 from deploy.supervisor import ChildDied
 from functions.topics import ORDERS_FILLED, outputs
 from tests.desk import lax
-from tests.e2e.processes import until, wait_until_read
+from tests.e2e.processes import wait_until_read
 from tests.ground import PLACES
 from tests.market import walk
 from tests.recorded import config_events, tick_events
 from tests.traded import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS
+from tests.waiting import until
 
 pytestmark = [
     pytest.mark.timeout(900),

@@ -1,7 +1,6 @@
 """Kafka Connect between a real Postgres and a real log: nothing lost, nothing invented, and failures are said."""
 
 import json
-import time
 import uuid
 
 import msgspec
@@ -24,20 +23,13 @@ from deploy.watchdog import Watchdog
 from functions.codec import encode, envelope
 from functions.events import OrderFilled
 from functions.ids import event_id
+from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(900)]
 
 replace = msgspec.structs.replace
 FILLS = "panda-paper-fills"
 BROKERS = ("paper", "zerodha")
-
-
-def wait_for(condition, seconds=180.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, "waited too long"
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture(autouse=True)
@@ -135,7 +127,7 @@ def test_what_was_in_the_outbox_before_and_every_change_since_is_on_the_log_byte
     store.put_strategy(replace(momentum, enabled=not momentum.enabled))
     store.put_strategy(momentum)
     written = outbox(admin)
-    wait_for(lambda: len(strategies.read()) == len(written))
+    until(lambda: len(strategies.read()) == len(written))
     assert strategies.read() == written
     assert strategies.records[-1].headers() is None
 
@@ -143,7 +135,7 @@ def test_what_was_in_the_outbox_before_and_every_change_since_is_on_the_log_byte
 def test_a_deletion_is_a_real_tombstone(store, strategies):
     store.put_strategy(replace(store.strategies()[0], strategy="short-lived"))
     store.delete_strategy("short-lived")
-    wait_for(lambda: strategies.last() == (b"short-lived", None))
+    until(lambda: strategies.last() == (b"short-lived", None))
 
 
 def test_no_change_is_lost_and_none_comes_twice_while_connect_and_postgres_restart(platform, store, strategies, admin):
@@ -171,7 +163,7 @@ def test_no_change_is_lost_and_none_comes_twice_while_connect_and_postgres_resta
         values = [value for key, value in strategies.read() if key == b"restarted"]
         return [json.loads(value)["data"]["parameters"]["window"] for value in values]
 
-    wait_for(lambda: len(windows()) >= 5)
+    until(lambda: len(windows()) >= 5)
     assert windows() == [10, 11, 12, 13, 14]
 
 
@@ -187,7 +179,7 @@ def test_a_slot_that_is_gone_is_named_and_its_connector_publishes_the_whole_outb
     platform, step, store, strategies, admin, deployed
 ):
     deployed.stop(OUTBOX)
-    wait_for(lambda: _dropped(admin))
+    until(lambda: _dropped(admin))
     store.put_strategy(replace(store.strategies()[0], strategy="in-the-gap"))
     with pytest.raises(DependencyError, match="no replication slot panda_outbox") as caught:
         refuse_lost_slot(platform.postgres_url, SLOT)
@@ -196,8 +188,8 @@ def test_a_slot_that_is_gone_is_named_and_its_connector_publishes_the_whole_outb
     step.apply(step.plan())
 
     written = outbox(admin)
-    wait_for(lambda: strategies.read()[-len(written) :] == written)
-    wait_for(lambda: refuse_lost_slot(platform.postgres_url, SLOT) is None)
+    until(lambda: strategies.read()[-len(written) :] == written)
+    until(lambda: refuse_lost_slot(platform.postgres_url, SLOT) is None)
 
 
 def _dropped(admin):
@@ -212,10 +204,10 @@ def test_a_slot_whose_log_was_removed_says_what_a_super_user_has_to_do(
     platform, step, store, strategies, admin, deployed
 ):
     deployed.stop(OUTBOX)
-    wait_for(lambda: not admin.execute("select active from pg_replication_slots").fetchone()[0])
+    until(lambda: not admin.execute("select active from pg_replication_slots").fetchone()[0])
     admin.execute("alter system set max_slot_wal_keep_size = '1MB'")
     admin.execute("select pg_reload_conf()")
-    wait_for(lambda: _log_moves_on(admin) == "lost")
+    until(lambda: _log_moves_on(admin) == "lost")
     admin.execute("alter system reset max_slot_wal_keep_size")
     admin.execute("select pg_reload_conf()")
     with pytest.raises(DependencyError, match="replication slot panda_outbox is lost") as caught:
@@ -226,7 +218,7 @@ def test_a_slot_whose_log_was_removed_says_what_a_super_user_has_to_do(
     step.apply(step.plan())
 
     store.put_strategy(replace(store.strategies()[0], strategy="after-the-loss"))
-    wait_for(lambda: strategies.last()[0] == b"after-the-loss")
+    until(lambda: strategies.last()[0] == b"after-the-loss")
 
 
 def _log_moves_on(admin):
@@ -271,9 +263,9 @@ def test_a_fill_sent_twice_is_one_row_and_what_cannot_be_read_is_a_dead_letter_w
     broken = [(b"broken", b"{broken"), (b"no-price", json.dumps(no_price).encode())]
     publish(platform, (b"1", fill(1)), (b"1", fill(1)), *broken, (b"gone", None), (b"2", fill(2, price="1e9")))
 
-    wait_for(lambda: len(reported(admin)) == 2)
+    until(lambda: len(reported(admin)) == 2)
     assert reported(admin) == [("o1", 10, "2501.255000"), ("o2", 10, None)]
-    wait_for(lambda: len(dead_letters.read()) == 2)
+    until(lambda: len(dead_letters.read()) == 2)
     assert sorted(dead_letters.read()) == sorted(broken)
     assert deployed.connectors()[FILLS].running
 
@@ -283,7 +275,7 @@ def test_a_failed_connector_is_seen_restarted_and_given_up_only_after_its_limit(
     watchdog = Watchdog(deployed, [FILLS], alerts.append, limit=1)
     admin.execute("alter table paper.fills add constraint nobody_buys check (side <> 'BUY') not valid")
     publish(platform, (b"4", fill(4)))
-    wait_for(lambda: deployed.connectors()[FILLS].failed)
+    until(lambda: deployed.connectors()[FILLS].failed)
     assert "task 0 failed" in deployed.connectors()[FILLS].told
     assert [state.what for state in step.status() if not state.ok] == [f"connector {FILLS}"]
     with pytest.raises(DependencyError, match=r"panda-paper-fills: task 0 failed: .*nobody_buys"):
@@ -293,14 +285,14 @@ def test_a_failed_connector_is_seen_restarted_and_given_up_only_after_its_limit(
         watchdog.look()
         return alerts
 
-    wait_for(look)
+    until(look)
     assert alerts[0].code == "connect.given_up"
 
     admin.execute("alter table paper.fills drop constraint nobody_buys")
     (change,) = step.plan()
     assert change.line.startswith(f"~ connector {FILLS}: restart: task 0 failed")
     step.apply([change])
-    wait_for(lambda: ("o4", 10, "2501.255000") in reported(admin))
+    until(lambda: ("o4", 10, "2501.255000") in reported(admin))
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------
@@ -319,7 +311,7 @@ def test_a_configuration_that_connect_refuses_names_the_field_and_changes_nothin
 def test_drift_is_repaired_and_what_is_no_longer_declared_goes(deployed, step, settings):
     deployed.put(FILLS, declared(BROKERS)[FILLS] | {"batch.size": "7"})
     deployed.put("panda-old", declared(BROKERS)[FILLS] | {"topics": "paper.orders.filled"})
-    wait_for(lambda: "panda-old" in deployed.connectors())
+    until(lambda: "panda-old" in deployed.connectors())
     assert [change.line for change in step.plan()] == [
         f"~ connector {FILLS}: batch.size 7 → 500",
         "- connector panda-old",

@@ -4,8 +4,7 @@ import os
 import shutil
 import signal
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import psycopg
@@ -23,15 +22,9 @@ from deploy.services.processes import Processes
 from deploy.services.redis import executable
 from deploy.services.service import Site
 from tests.platform_services import Platform, free_ports
+from tests.waiting import until
 
 pytestmark = pytest.mark.platform
-
-
-def wait_until(true: Callable[[], bool], seconds: float = 60.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not true():
-        assert time.monotonic() < deadline, "not in time"
-        time.sleep(0.1)
 
 
 @pytest.fixture
@@ -65,12 +58,12 @@ def kafka_container(platform: Platform, tmp_path: Path) -> Iterator[tuple[KafkaS
             ["sh", str(PROJECT / "deploy" / "kafka" / "container.sh")], env=environment, stdout=output, stderr=output
         )
     try:
-        wait_until(lambda: answers(settings) or process.poll() is not None)
+        until(lambda: answers(settings) or process.poll() is not None)
         assert process.poll() is None, (tmp_path / "output").read_text()
         yield settings, environment
     finally:
         process.send_signal(signal.SIGTERM)
-        assert process.wait(20) == 143  # the shell has become the broker: a container's stop reaches it
+        assert process.wait(60) == 143  # the shell has become the broker: a container's stop reaches it
 
 
 def answers(settings: KafkaSettings) -> bool:
@@ -105,7 +98,7 @@ def test_postgres_in_a_container_has_the_roles_and_rights_of_the_native_one(plat
     processes, service = Processes(site.places.run, site.places.logs), Postgres()
     processes.start("postgres", service.prepare(site))
     try:
-        wait_until(lambda: service.answers(site, 0))
+        until(lambda: service.answers(site, 0))
         password = {name: secret.get_secret_value() for name, secret in site.credentials.items()}
         environment = os.environ | password | {
             "PGPASSWORD": password["POSTGRES_ADMIN_PASSWORD"],
@@ -147,7 +140,7 @@ def test_redis_in_a_container_has_the_users_of_the_native_one(platform: Platform
         process = subprocess.Popen(script, env=environment, stdout=output, stderr=output)
     try:
         with redis.Redis(port=port, username="api", password=password["REDIS_API_PASSWORD"]) as api:
-            wait_until(lambda: pings(api) or process.poll() is not None)
+            until(lambda: pings(api) or process.poll() is not None)
             assert api.get("paper:probe") is None
             with pytest.raises(redis.exceptions.NoPermissionError):
                 api.set("paper:probe", "1")

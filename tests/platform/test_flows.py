@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 from contextlib import contextmanager
 
 import psutil
@@ -17,6 +16,7 @@ from deploy.services.places import PROJECT
 from functions.blotter import Keys
 from functions.codec import decode
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, ORDERS_FILLED, outputs
+from tests.waiting import runs, until
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(1500)]
 
@@ -24,21 +24,6 @@ KEYS = Keys("paper")
 FILLED = ORDERS_FILLED.of("paper").name
 FED = [MARKET_TICKS.name, MARKET_CLOCK.name]
 FLOWS = ["connectors", "archive", "cache-paper", "api", "pipeline-paper"]
-
-
-def until(condition, seconds=300.0, what="it"):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
-        time.sleep(0.1)
-
-
-def runs(pid):
-    """Whether there is such a process; one that has ended and nobody has asked about does not run."""
-    try:
-        return psutil.Process(pid).status() != psutil.STATUS_ZOMBIE
-    except psutil.NoSuchProcess:
-        return False
 
 
 class Desk:

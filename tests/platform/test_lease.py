@@ -13,6 +13,7 @@ from connectors.database.lock import LOOK_S
 from connectors.errors import DependencyError, FatalError
 from connectors.settings import DatabaseSettings, Settings
 from tests.integration.test_lease import HOLD
+from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(180)]
 
@@ -40,10 +41,7 @@ def test_a_second_worker_is_refused_by_name_and_a_killed_one_holds_nothing(platf
             pass
         other.kill()
 
-    deadline = time.monotonic() + 60
-    while refused(url):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: not refused(url))
 
 
 def test_a_worker_keeps_its_lease_over_a_restart_of_postgres(platform):
@@ -52,10 +50,7 @@ def test_a_worker_keeps_its_lease_over_a_restart_of_postgres(platform):
         platform.native.down(["postgres"])
         time.sleep(2 * LOOK_S)
         platform.native.up(["postgres"])
-        deadline = time.monotonic() + 60
-        while not refused(url):
-            assert time.monotonic() < deadline
-            time.sleep(0.2)
+        until(lambda: refused(url))
 
 
 def test_without_postgres_nobody_starts(platform):

@@ -19,7 +19,8 @@ import pytest
 from connectors.kafka.source import end_offsets, fetch_all
 from functions.codec import decode
 from functions.topics import SYSTEM_ALERTS, outputs
-from tests.platform.test_flows import FILLED, FLOWS, deployed, runs, until
+from tests.platform.test_flows import FILLED, FLOWS, deployed
+from tests.waiting import runs, until
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(1500)]
 
@@ -87,7 +88,7 @@ def ends(process):
     """Exit code, and seconds from SIGTERM to the end."""
     process.send_signal(signal.SIGTERM)
     began = time.monotonic()
-    return process.wait(30), round(time.monotonic() - began, 1)
+    return process.wait(60), round(time.monotonic() - began, 1)
 
 
 @contextmanager

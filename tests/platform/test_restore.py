@@ -3,7 +3,6 @@
 import os
 import shutil
 import subprocess
-import time
 
 import msgspec
 import psycopg
@@ -19,6 +18,7 @@ from deploy.plan import STEPS, Context
 from deploy.services.postgres import binaries
 from functions.codec import decode
 from functions.topics import CONFIG_ACCOUNTS
+from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(400)]
 
@@ -55,13 +55,6 @@ def capitals(platform):
     """What the log says of each account, newest last."""
     records = fetch_all(platform.kafka, [CONFIG_ACCOUNTS.name])
     return [(record.key.decode(), decode(record.value).data.capital) for record in records]
-
-
-def until(condition, seconds=90.0):
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline, "it did not happen in time"
-        time.sleep(0.1)
 
 
 def test_a_dump_brings_back_configuration_and_rights_and_later_changes_reach_the_log(platform, settings, tmp_path):

@@ -6,7 +6,6 @@ import shutil
 import socket
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import psutil
@@ -19,6 +18,7 @@ from deploy.services.native import Native
 from deploy.services.places import PROJECT
 from deploy.services.processes import port_is_free
 from tests.platform_services import Platform, free_ports
+from tests.waiting import until
 
 pytestmark = pytest.mark.platform
 
@@ -144,10 +144,7 @@ def panda(directory: Path, *arguments: str) -> "subprocess.CompletedProcess[str]
 
 
 def wait_until_down(platform: Platform, names: list[str]) -> None:
-    deadline = time.monotonic() + 60
-    while any(row.state != "down" for row in platform.native.status(names)):
-        assert time.monotonic() < deadline
-        time.sleep(0.05)
+    until(lambda: all(row.state == "down" for row in platform.native.status(names)))
 
 
 def _plain(url: str) -> str:

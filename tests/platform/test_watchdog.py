@@ -26,19 +26,12 @@ from functions.codec import decode, encode, envelope
 from functions.events import OrderFilled, SystemAlert
 from functions.ids import event_id
 from functions.topics import ORDERS_FILLED, SYSTEM_ALERTS
+from tests.waiting import until
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(900)]
 
 FILLS = "panda-paper-fills"
 TOPICS = [SYSTEM_ALERTS.name]
-
-
-def wait_for(condition, what, seconds=300.0):
-    deadline = time.monotonic() + seconds
-    while not (found := condition()):
-        assert time.monotonic() < deadline, f"{what} did not happen within {seconds:g} s"
-        time.sleep(0.1)
-    return found
 
 
 @pytest.fixture(scope="module")
@@ -83,7 +76,7 @@ def watching(settings, deployed, tmp_path):
     with (tmp_path / "log").open("wb") as log:
         process = subprocess.Popen(command, cwd=tmp_path, env=environment, stdout=log, stderr=log)
     try:
-        wait_for((tmp_path / "ready").exists, "the first look")
+        until((tmp_path / "ready").exists, what="the first look")
         process.log = tmp_path / "log"
         yield process
     finally:
@@ -110,14 +103,15 @@ def test_a_connector_whose_task_fails_is_restarted_by_the_process_and_the_alert_
     admin.execute("alter table paper.fills add constraint nobody_watches check (order_id <> 'watched') not valid")
     try:
         publish_fill(platform, "watched")
-        wait_for(lambda: ("connect.restarted", FILLS) in told(), "a restart")
+        until(lambda: ("connect.restarted", FILLS) in told(), what="a restart")
     finally:
         admin.execute("alter table paper.fills drop constraint nobody_watches")
 
-    wait_for(
-        lambda: admin.execute("select 1 from paper.fill_report where order_id = 'watched'").fetchone(), "the fill's row"
+    until(
+        lambda: admin.execute("select 1 from paper.fill_report where order_id = 'watched'").fetchone(),
+        what="the fill's row",
     )
-    wait_for(lambda: deployed.connectors()[FILLS].running, "a running task")
+    until(lambda: deployed.connectors()[FILLS].running, what="a running task")
     assert set(told()) == {("connect.restarted", FILLS)}
 
     watching.send_signal(signal.SIGTERM)
@@ -138,16 +132,16 @@ def test_a_lost_slot_and_a_connector_that_is_gone_are_told_and_that_they_are_bac
         return True
 
     deployed.stop(OUTBOX)
-    wait_for(dropped, "the drop of the slot")
-    wait_for(lambda: ("connect.check", "outbox") in told(), "the alert of the slot")
+    until(dropped, what="the drop of the slot")
+    until(lambda: ("connect.check", "outbox") in told(), what="the alert of the slot")
     deployed.delete(OUTBOX)
-    wait_for(lambda: ("connect.missing", OUTBOX) in told(), "the alert of the connector")
+    until(lambda: ("connect.missing", OUTBOX) in told(), what="the alert of the connector")
 
     step = Connectors(Context(settings))
     step.apply(step.plan())
 
     over = {("connect.check_over", "outbox"), ("connect.missing_over", OUTBOX)}
-    wait_for(lambda: over <= set(told()), "the end of both")
+    until(lambda: over <= set(told()), what="the end of both")
 
 
 def test_without_the_right_to_alert_nobody_watches_in_silence(platform, deployed):
@@ -159,7 +153,7 @@ def test_without_the_right_to_alert_nobody_watches_in_silence(platform, deployed
         with Alerts(platform.kafka_as("connectors"), "connectors") as alerts:
             alerts.write(SystemAlert("info", "test", "x", "x"))
             with pytest.raises(ConfigError, match="'connectors' may not write") as refused:
-                wait_for(alerts.check, "a refusal", 20)
+                until(alerts.check, 20, "a refusal")
         assert refused.value.exit_code == 2
     finally:
         create_grants(admin, rights)
