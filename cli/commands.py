@@ -1,4 +1,7 @@
-"""The commands. Exit codes: 0 ok, 1 failed, 2 wrong use or configuration, 3 a dependency is down, 4 unsafe to continue."""
+"""The commands. Exit codes: 0 ok, 1 failed, 2 wrong use or configuration, 3 a dependency is down, 4 unsafe to continue.
+
+130: interrupted before it was done.
+"""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal

@@ -24,6 +24,7 @@ import msgspec
 
 from connectors.database.seed import demo_seed
 from connectors.database.store import ConfigStore
+from connectors.ending import FORCED
 from connectors.errors import ConfigError, DependencyError, PipelineError
 from connectors.kafka.source import KafkaSource, Offsets, end_offsets
 from connectors.recorded.reading import read
@@ -114,6 +115,12 @@ def _panda(*arguments: str) -> list[str]:
     return [sys.executable, "-m", "cli", *arguments]
 
 
+def _until_live(run: Run, *children: Child) -> None:
+    """Raises: `SystemExit` when it is asked to stop before: nothing has been traded, so there is no summary."""
+    if not run.supervisor.wait_until_live(*children, stop=stopping):
+        raise SystemExit(FORCED)
+
+
 def _start_services(run: Run) -> None:
     """The broker and Redis; everything else needs them."""
     port_file = run.directory / "broker.address"
@@ -125,7 +132,7 @@ def _start_services(run: Run) -> None:
     run.supervisor.start(broker)
     run.redis = start_redis(run.directory)
     run.supervisor.adopt(Child("redis", [], process=run.redis.process))
-    run.supervisor.wait_until_live(broker)
+    _until_live(run, broker)
     run.kafka = KafkaSettings(bootstrap=port_file.read_text().strip(), embedded=True)
     run.environment = {
         "PANDA_DATA_DIR": str(run.directory),
@@ -190,12 +197,12 @@ def _start_flows(run: Run) -> dict[str, Child]:
     }
     for child in children.values():
         run.supervisor.start(child)
-    run.supervisor.wait_until_live(children["config"])
+    _until_live(run, children["config"])
     children["pipeline"] = Child("pipeline", _panda("run", "pipeline"), run.environment)
     children["feed"] = Child("feed", _feed_command(run.options), run.environment, stop_s=60.0)
     run.supervisor.start(children["pipeline"])
     run.supervisor.start(children["feed"])
-    run.supervisor.wait_until_live(*(child for name, child in children.items() if name != "config"))
+    _until_live(run, *(child for name, child in children.items() if name != "config"))
     return children
 
 

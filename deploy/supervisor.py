@@ -91,10 +91,12 @@ class Supervisor:
         child.started = time.monotonic()
         self.children.append(child)
 
-    def wait_until_live(self, *children: Child) -> None:
-        """Raises: `ChildDied`; `DependencyError` for a child that is not live in time."""
+    def wait_until_live(self, *children: Child, stop: Callable[[], bool] = lambda: False) -> bool:
+        """Whether they are, before `stop` says to stop. Raises: `ChildDied`; `DependencyError` where one is too slow."""
         waiting = list(children)
         while waiting:
+            if stop():
+                return False
             self.check()
             for child in list(waiting):
                 if self.is_live(child):
@@ -106,6 +108,7 @@ class Supervisor:
                         remedy=f"read {self.log_of(child)}",
                     )
             time.sleep(POLL_S)
+        return True
 
     def is_live(self, child: Child) -> bool:
         """Whether a child that runs has said so, or is seen to be live."""

@@ -1,11 +1,13 @@
 """The whole desk end to end, by the demo and deployed: every process real, every count the same wherever it is asked for."""
 
+import signal
+
 import psutil
 import pytest
 
 from tests.e2e.runs import Demo, deployed
 from tests.ground import PLACES
-from tests.waiting import until
+from tests.waiting import runs, until
 
 pytestmark = [pytest.mark.e2e, pytest.mark.timeout(600)]
 
@@ -111,6 +113,19 @@ def test_nothing_outlives_what_started_it_and_was_killed(desk):
 
 
 @pytest.mark.parametrize("place", PLACES[:1], indirect=True)
+@pytest.mark.parametrize("begun", ["connectors.kafka.embedded", "pipeline"])
+def test_an_interrupt_while_it_starts_ends_a_demo_at_once_and_all_that_it_has_started(desk, begun):
+    with desk.trading() as run:
+        until(lambda: any(begun in started.cmdline() for started in run.head.children()), what=f"the start of {begun}")
+        everyone = run.head.children()
+        run.process.send_signal(signal.SIGINT)
+        out, err = run.process.communicate(timeout=60)
+
+    assert (run.process.returncode, out, err.removeprefix("demo: starting\n")) == (130, "", "")
+    assert not [process for process in everyone if runs(process.pid)]
+
+
+@pytest.mark.parametrize("place", PLACES[:1], indirect=True)
 def test_a_dead_flow_ends_a_demo_which_says_its_name_and_last_lines(desk):
     with desk.trading() as run:
         run.until_trading()
@@ -120,7 +135,7 @@ def test_a_dead_flow_ends_a_demo_which_says_its_name_and_last_lines(desk):
 
     assert run.process.returncode != 0
     assert "cache ended with exit code -9" in err
-    assert not [c for c in everyone if c.is_running() and c.status() != psutil.STATUS_ZOMBIE]
+    assert not [process for process in everyone if runs(process.pid)]
 
 
 @pytest.mark.parametrize("place", PLACES[1:], indirect=True)
