@@ -1,7 +1,7 @@
 """Cache: what a broker's accounts have done, in Redis for dashboards.
 
     records ─► decoded ─► desk
-                 └─ what cannot be read ─► dead letters, before the offset behind it is in Redis
+                 └─ what cannot be read ─► dead letters, before the offset behind it is in Redis; many are told
 
 Starts where Redis says it is. Redis gone is waited for; the log keeps what has not been taken.
 """
@@ -16,7 +16,7 @@ from bytewax.dataflow import Dataflow
 from bytewax.inputs import Source
 from bytewax.outputs import FixedPartitionedSink, Sink, StatefulSinkPartition
 
-from connectors.kafka.records import Outgoing, Record, causes, dead_letter
+from connectors.kafka.records import Outgoing, Record, causes, dead_letter, place
 from connectors.kafka.sink import Writer
 from connectors.kafka.source import KafkaSource
 from connectors.logging import logger
@@ -24,29 +24,67 @@ from connectors.redis import Desk, Taken, connect
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
-from functions.codec import decode
+from functions.codec import decode, encode, envelope
+from functions.events import SystemAlert
+from functions.ids import event_id
+from functions.poison import Limit, Notice, Watch
+from functions.timestamps import nanoseconds
 from functions.topics import MARKET_QUALITY, SYSTEM_ALERTS, Topic, outputs
 
 
 @dataclass(slots=True)
 class Decoded:
-    """One batch, each record with its event; of what cannot be read, the dead letters."""
+    """One batch, each record with its event; of what cannot be read, the dead letters, and the alert where they are many."""
 
     taken: list[Taken] = field(default_factory=list)
     dead: list[Outgoing] = field(default_factory=list)
+    alerts: list[Outgoing] = field(default_factory=list)
 
 
-def decoded(records: Sequence[Record]) -> Decoded:
-    """Every record of a batch, in order; one that is no event is passed over as a dead letter."""
-    batch = Decoded()
-    for record in records:
-        raw = record.value or b""
-        try:
-            batch.taken.append((record, decode(raw), raw))
-        except msgspec.MsgspecError as error:
-            batch.taken.append((record, None, raw))
-            batch.dead.append(dead_letter(record, "cache", type(error).__name__, str(error)))
-    return batch
+class Decoder:
+    """Every record of a batch, in order; one that is no event is passed over as a dead letter.
+
+    More than `alert_above` of these within a minute of event time are an alert; 0 is never.
+    """
+
+    def __init__(self, broker: str, alert_above: int = 0) -> None:
+        self._broker = broker
+        self._watch = Watch(Limit(most=0, a_minute=alert_above))
+        self._time: str | None = None  # of the last event that could be read
+
+    def __call__(self, records: Sequence[Record]) -> Decoded:
+        batch = Decoded()
+        for record in records:
+            raw = record.value or b""
+            try:
+                event = decode(raw)
+                batch.taken.append((record, event, raw))
+                self._time = event.timestamp
+            except msgspec.MsgspecError as error:
+                cause = type(error).__name__
+                batch.taken.append((record, None, raw))
+                batch.dead.append(dead_letter(record, "cache", cause, str(error)))
+                at = place(record.topic, record.partition, record.offset)
+                notices = self._watch.letter(record.topic, at, cause, _nanoseconds(self._time))
+                batch.alerts += [self._alert(notice) for notice in notices]
+        return batch
+
+    def _alert(self, notice: Notice) -> Outgoing:
+        source = f"cache-{self._broker}"
+        event = envelope(
+            SystemAlert("warning", notice.code, notice.message, source),
+            id=event_id(notice.time, source, notice.step), time_ns=notice.time, source=source, broker=self._broker,
+        )  # fmt: skip
+        return Outgoing(SYSTEM_ALERTS.name, source.encode(), encode(event))
+
+
+def _nanoseconds(text: str | None) -> int | None:
+    """Of an event's time; none of one that somebody else has written otherwise."""
+    try:
+        time = -1 if text is None else nanoseconds(text)
+    except (ValueError, OverflowError):
+        return None
+    return time if time >= 0 else None
 
 
 class Letters(Protocol):
@@ -64,7 +102,7 @@ class _DeskPartition(StatefulSinkPartition[Decoded, None]):
     def write_batch(self, values: list[Decoded]) -> None:
         for batch in values:
             if batch.dead:
-                self._letters.write(batch.dead)
+                self._letters.write(batch.dead + batch.alerts)
                 self._letters.flush()
                 logger().warning("cache.dead_lettered", causes=causes(batch.dead))
             if batch.taken:
@@ -93,11 +131,13 @@ class DeskSink(FixedPartitionedSink[Decoded, None]):
         return _DeskPartition(self._desk, self._letters())
 
 
-def build(records: Source[tuple[str, list[Record]]], desk: Sink[tuple[str, Decoded]]) -> Dataflow:
+def build(
+    records: Source[tuple[str, list[Record]]], desk: Sink[tuple[str, Decoded]], decoder: Decoder
+) -> Dataflow:  # fmt: skip
     """The graph of this module's docstring."""
     flow = Dataflow("cache")
     received = op.input("records", flow, records)
-    read = op.map_value("decoded", received, decoded)
+    read = op.map_value("decoded", received, decoder)
     op.output("desk", read, desk)
     return flow
 
@@ -114,7 +154,8 @@ def live(settings: Settings, *, broker: str = "paper", stop: Callable[[], bool] 
         settings.kafka, [topic.name for topic in input_topics(broker)], group=f"cache-{broker}", key=broker,
         positions=desk.open, stop=stop, on_live=ready,
     )  # fmt: skip
-    return build(source, DeskSink(desk, lambda: Writer(settings.kafka)))
+    decoder = Decoder(broker, settings.dead_letters.alert_per_minute)
+    return build(source, DeskSink(desk, lambda: Writer(settings.kafka)), decoder)
 
 
 def __getattr__(name: str) -> Any:

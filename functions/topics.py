@@ -71,7 +71,7 @@ MARKET_QUALITY: Final = Topic(
     summary="What the feed noticed about its own data",
 )  # fmt: skip
 SYSTEM_ALERTS: Final = Topic(
-    "system.alerts", ("system_alert",), "flow", 1, 30 * _DAY, ("feed", "pipeline", "orders", "connectors"),
+    "system.alerts", ("system_alert",), "flow", 1, 30 * _DAY, ("feed", "pipeline", "orders", "connectors", "cache"),
     ("notify", "cache", "archive"),
     summary="What a human should know",
 )  # fmt: skip

@@ -46,9 +46,11 @@ class Letters:
             self.offsets_when_flushed.append(self._client.hgetall(KEYS.offsets))
 
 
-def fold(client: Any, batches: list[list[Record]], letters: Letters | None = None) -> Desk:
+def fold(client: Any, batches: list[list[Record]], letters: Letters | None = None, alert_above: int = 0) -> Desk:
     """One run of the real flow over these batches."""
     desk = Desk(client, "paper")
     source = TestingSource([("paper", batch) for batch in batches])
-    run_main(cache.build(source, cache.DeskSink(desk, lambda: letters or Letters())))
+    run_main(
+        cache.build(source, cache.DeskSink(desk, lambda: letters or Letters()), cache.Decoder("paper", alert_above))
+    )
     return desk

@@ -94,7 +94,7 @@ def _cached(settings: Settings) -> None:
         desk = Desk(client, "paper")
         names = [topic.name for topic in cache.input_topics("paper")]
         source = KafkaSource(settings.kafka, names, group="cache", positions=desk.open, until_end=True)
-        run_main(cache.build(source, cache.DeskSink(desk, lambda: Writer(settings.kafka))))
+        run_main(cache.build(source, cache.DeskSink(desk, lambda: Writer(settings.kafka)), cache.Decoder("paper")))
         desk._beat = 0.0
         desk.beat()  # at most one a second: the last batch may have come too soon after the one before
 

@@ -27,6 +27,7 @@ from connectors.kafka.source import KafkaSource, fetch_all
 from connectors.redis import REMEMBERED, Desk, EmbeddedRedis, connect, start_redis
 from connectors.settings import KafkaSettings, RedisSettings
 from dataflows import cache
+from functions.codec import decode
 from tests.cached import DAY, KEYS, Letters, fold
 from tests.history import (
     Log,
@@ -152,6 +153,25 @@ def test_what_cannot_be_read_is_dead_lettered_whole_before_its_offset_is_in_redi
     assert (momentum["signals"], momentum["fills"]) == (2, 0)
 
 
+def test_more_dead_letters_within_a_minute_than_the_limit_are_told_once_with_their_causes(client: Any):
+    log, letters = Log(), Letters(client)
+    first = [*log.append(signal("g1", at=1.0)), log.append_raw("paper.signals.raw", b"{")]
+    soon = [*log.append(signal("g2", at=60.5)), *(log.append_raw("paper.orders.filled", b"[]") for _ in range(4))]
+    later = [*log.append(signal("g3", at=120.6)), *(log.append_raw("paper.signals.raw", b"{") for _ in range(3))]
+
+    fold(client, [first, soon, later], letters, alert_above=3)
+
+    alerts = [decode(o.value or b"") for o in letters.written if o.topic == "system.alerts"]
+    assert [(a.data.severity, a.data.code, a.data.subject, a.data.message) for a in alerts] == [
+        (
+            "warning", "dead_letters_growing", "cache-paper",
+            "4 dead letters within a minute of event time, up to paper.orders.filled:0:2: "
+            "paper.orders.filled ValidationError 3, paper.signals.raw DecodeError 1",
+        )
+    ]  # fmt: skip
+    assert len(letters.written) == 8 + 1
+
+
 def test_those_who_listen_are_told_each_event_once(client: Any):
     log = Log()
     with client.pubsub() as listening:
@@ -244,14 +264,14 @@ import sys
 from pydantic import SecretStr
 from connectors.redis import Desk, connect
 from connectors.settings import RedisSettings
-from dataflows.cache import decoded
+from dataflows.cache import Decoder
 from tests.integration.test_cache import long_day
 records = long_day()
 desk = Desk(connect(RedisSettings(url=SecretStr(sys.argv[1]))), "paper")
 desk.open()
 print("open", flush=True)
 for n in range(0, len(records), 7):
-    desk.write(decoded(records[n : n + 7]).taken)
+    desk.write(Decoder("paper")(records[n : n + 7]).taken)
 print("done", flush=True)
 """
 
@@ -299,7 +319,7 @@ def follow(kafka: KafkaSettings, client: Any, **source: Any) -> None:
     desk = Desk(client, "paper", stop=source.get("stop", lambda: False))
     names = [topic.name for topic in cache.input_topics("paper")]
     records = KafkaSource(kafka, names, group="cache-paper", key="paper", positions=desk.open, **source)
-    run_main(cache.build(records, cache.DeskSink(desk, lambda: Writer(kafka))))
+    run_main(cache.build(records, cache.DeskSink(desk, lambda: Writer(kafka)), cache.Decoder("paper")))
 
 
 def publish(kafka: KafkaSettings, *records: Outgoing) -> None:

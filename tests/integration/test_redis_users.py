@@ -72,7 +72,7 @@ def test_a_user_without_rights_on_a_brokers_keys_is_named_before_and_while_writi
             desk = Desk(half, "paper")
             desk.open()
             with pytest.raises(ConfigError, match="Redis user 'half' lacks a right"):
-                desk.write(cache.decoded(Log().append(*DAY)).taken)
+                desk.write(cache.Decoder("paper")(Log().append(*DAY)).taken)
 
 
 def test_a_wrong_password_and_none_at_all_are_told_apart(guarded: str):
