@@ -34,7 +34,15 @@ from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
 from functions.bad_ticks import CLEAN, FAULTS
-from functions.calendar import INDIA, covers, is_trading_day, next_trading_day, previous_trading_day
+from functions.calendar import (
+    FIRST_DATE,
+    INDIA,
+    LAST_DATE,
+    covers,
+    is_trading_day,
+    next_trading_day,
+    previous_trading_day,
+)
 from functions.codec import encode, envelope
 from functions.events import InstrumentConfig, SystemAlert
 from functions.ids import event_id
@@ -113,8 +121,7 @@ def simulated(feed: FeedSettings, today: dt.date) -> Iterator[Chunk]:
 
 
 def _last_trading_day(today: dt.date) -> dt.date:
-    if not covers(today):
-        raise ConfigError(f"the calendar does not cover {today}", remedy="name a day with --date")
+    today = min(max(today, FIRST_DATE), LAST_DATE)  # a drawn day may lie in any year that the calendar knows
     return today if is_trading_day(today) else previous_trading_day(today)
 
 

@@ -237,7 +237,7 @@ class _Tail:
 def _watch(run: Run, tail: _Tail, feed: Child, display: Display) -> None:
     """Until the seconds are over, Ctrl-C, or the simulated day ends."""
     offsets = Offsets(run.kafka, "demo-display", [MARKET_TICKS.name])
-    shown = 0.0
+    shown, ticks = 0.0, 0
     try:
         while not stopping():
             tail.read()
@@ -249,7 +249,10 @@ def _watch(run: Run, tail: _Tail, feed: Child, display: Display) -> None:
                 return
             if now - shown >= REFRESH_S:
                 shown = now
-                ticks = sum(offsets.ends().values())
+                with suppress(
+                    DependencyError
+                ):  # a broker that stands still is waited for: the last number is shown again
+                    ticks = sum(offsets.ends().values())
                 display.show(now - run.trading_began, ticks, run.tally, run.first_fill_s)
     finally:
         offsets.close()

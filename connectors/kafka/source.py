@@ -217,15 +217,27 @@ def _lost(topic: str, partition: int, position: int, first: int, end: int) -> Fa
     )
 
 
+_WITHOUT_LEADER: Final = frozenset({KafkaError.NOT_LEADER_FOR_PARTITION, KafkaError.LEADER_NOT_AVAILABLE})
+
+
 def _bounds(
     consumer: Consumer, kafka: KafkaSettings, parts: list[TopicPartition], patience_s: float | None = None
 ) -> list[tuple[int, int]]:
-    """Offset of the first record and of the one after the last, for each partition."""
+    """Offset of the first record and of the one after the last, for each partition.
+
+    A topic made a moment ago has partitions without a leader: they are asked again.
+    """
     patience_s = patience_s or START_S
-    try:
-        return [consumer.get_watermark_offsets(part, timeout=patience_s) for part in parts]
-    except KafkaException as error:
-        raise down(kafka, patience_s, error.args[0].str()) from error
+    deadline = time.monotonic() + patience_s
+    bounds: list[tuple[int, int]] = []
+    while len(bounds) < len(parts):
+        try:
+            bounds.append(consumer.get_watermark_offsets(parts[len(bounds)], timeout=patience_s))
+        except KafkaException as error:
+            if error.args[0].code() not in _WITHOUT_LEADER or time.monotonic() > deadline:
+                raise down(kafka, patience_s, error.args[0].str()) from error
+            time.sleep(POLL_S)
+    return bounds
 
 
 # --- as a Bytewax source ----------------------------------------------------------------------------------------------
@@ -341,6 +353,7 @@ def _mirror_now(kafka: KafkaSettings, group: str, positions: Positions) -> None:
         consumer.commit(offsets=offsets, asynchronous=True)
         deadline = time.monotonic() + LAST_MIRROR_S
         while not answers and time.monotonic() < deadline:
+            beat()
             consumer.poll(POLL_S)
         reason = answers[0].str() if answers and answers[0] else "" if answers else "no answer"
     except KafkaException as error:

@@ -224,6 +224,8 @@ class DeployedRun(_Run):
             first_fill_s = time.monotonic() - self.began
             assert self.feed.wait(120) == 0
         else:
+            fed = self.desk.fed()
+            until(lambda: self.desk.fed() != fed, what="more ticks")  # one that waits for its broker ends with 3
             stop(self.feed)
         until(self.desk.read, 120, "the end of the input")
         log = self.desk.log_counts()

@@ -48,8 +48,10 @@ def test_a_day_without_a_session_cannot_be_simulated(date):
 def test_without_a_date_the_last_trading_day_is_simulated():
     chunk = next(simulated(FeedSettings(), dt.date(2026, 11, 22)))  # a Sunday
     assert chunk.until == at("2026-11-20 09:15:01")
-    with pytest.raises(ConfigError, match="does not cover 2031-01-01"):
-        next(simulated(FeedSettings(), dt.date(2031, 1, 1)))
+
+
+def test_after_the_last_day_of_the_calendar_its_last_trading_day_is_simulated():
+    assert next(simulated(FeedSettings(), dt.date(2031, 1, 1))).until == at("2026-12-31 09:15:01")
 
 
 def test_a_loop_of_the_simulator_goes_on_with_the_next_trading_day():

@@ -99,7 +99,7 @@ def read_on(kafka: KafkaSettings, monkeypatch, lines) -> None:
     writer.write(numbered("market.ticks", 100))
     writer.flush()
     reader = Reader(kafka, ["market.ticks"], "doubtful", {})
-    monkeypatch.setattr(kafka_source, "LOOK_S", 0.2)
+    monkeypatch.setattr(kafka_source, "LOOK_S", 2.0)  # a look itself takes a while, and nothing may be read meanwhile
     seen = []
     until_read(reader, seen, 100)
     forgotten = next(record.partition for record in seen if record.key == b"7")

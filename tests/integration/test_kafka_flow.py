@@ -22,7 +22,7 @@ from tests.copying import EPOCH, copying, numbered
 
 pytestmark = pytest.mark.kafka
 
-PRODUCE = 0  # Kafka's number of the request
+PRODUCE, LIST_OFFSETS = 0, 2  # Kafka's numbers of the requests
 NOT_LEADER, TOPIC_AUTHORIZATION_FAILED = 6, 29  # and of answers
 
 
@@ -263,6 +263,13 @@ def test_retention_that_overtakes_a_running_flow_stops_it(cluster, kafka):
     assert "narrow [0] cannot be read from offset" in str(error)
 
 
+def test_partitions_that_have_no_leader_yet_are_asked_again(cluster, kafka):
+    write(kafka, *numbered("narrow", 3))
+    cluster.refuse(LIST_OFFSETS, [NOT_LEADER] * 10)
+
+    assert end_offsets(kafka, ["narrow"]) == {("narrow", 0): 3}
+
+
 def test_a_topic_that_does_not_exist_is_named_and_not_created(kafka):
     with pytest.raises(DependencyError, match="has no topic absent, gone"):
         list(fetch_all(kafka, ["narrow", "absent", "gone"]))
@@ -349,11 +356,13 @@ def test_a_delivery_that_takes_too_long_stops_the_flow(cluster, kafka):
 
 def test_what_was_read_before_a_crash_is_told_to_the_group_though_nothing_more_comes(kafka):
     write(kafka, *numbered("narrow", 5))
-    deadline = time.monotonic() + 2.0
+    deadline = time.monotonic() + 60
+    group = Offsets(kafka, "crashed", ["narrow", "other"])
     source = KafkaSource(
         kafka, ["narrow", "other"], group="crashed", positions=lambda: {("narrow", 0): 5},
-        stop=lambda: time.monotonic() > deadline,
+        stop=lambda: ("narrow", 0) in group.committed() or time.monotonic() > deadline,
     )  # fmt: skip
     run_main(copying(source, KafkaSink(kafka), "copied"), epoch_interval=EPOCH)
+    group.close()
 
     assert committed(kafka, "crashed", ["narrow", "other"]) == {("narrow", 0): 5}

@@ -57,7 +57,8 @@ def test_an_upgrade_of_what_is_up_to_date_keeps_everything(store):
 
 
 def test_processes_that_make_the_store_at_once_wait_for_each_other(url):
-    command = [sys.executable, "-c", f"from connectors.database.schema import migrate; migrate({url!r})"]
+    making = f"from connectors.database import schema; schema.WAIT_S = 120.0; schema.migrate({url!r})"
+    command = [sys.executable, "-c", making]
     started = [subprocess.Popen(command, stderr=subprocess.PIPE, text=True) for _ in range(3)]
     assert [process.communicate()[1] for process in started] == ["", "", ""]
     assert [process.returncode for process in started] == [0, 0, 0]

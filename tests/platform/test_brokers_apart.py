@@ -138,7 +138,7 @@ def test_while_a_zerodha_worker_without_rights_is_started_again_and_again_paper_
     desk.take_rights()
 
     with pytest.raises(DependencyError, match=f"{ZERODHA} is (re)?start"):
-        desk.start(patience_s=8)
+        desk.start(patience_s=25)
 
     until(lambda: desk.flow(PAPER).state == "live", 300, "paper's start")
     paper = desk.flow(PAPER)

@@ -85,7 +85,7 @@ def test_kafka_in_a_container_gives_connect_the_rights_that_its_worker_needs(
     assert found == worker_rights()
 
     entering = settings.model_copy(update={"username": "connect", "password": type(settings.password)("of-connect")})
-    assert answers(entering)
+    until(lambda: answers(entering))
 
 
 def test_postgres_in_a_container_has_the_roles_and_rights_of_the_native_one(platform: Platform, tmp_path: Path) -> None:

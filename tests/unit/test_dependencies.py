@@ -14,6 +14,7 @@ from structlog.testing import capture_logs
 from connectors.dependencies import ATTEMPTS, Circuit, Stopped, away, busy, circuit, kind_of, troubled
 from connectors.errors import ConfigError, DataError, DependencyError, FatalError, RetryableError
 from connectors.heartbeat import Heartbeat, Waiting
+from tests.waiting import within
 
 TRANSIENT = [
     RetryableError("locked"),
@@ -189,11 +190,11 @@ def test_while_half_open_one_of_many_threads_asks(redis_circuit, clock):
     with pytest.raises(ConnectionRefusedError):
         redis_circuit.ask(Gone(ATTEMPTS))
     clock.at += 1.1
-    asked, refused = threading.Semaphore(0), []
+    refused = []
 
     def question():
         try:
-            redis_circuit.ask(lambda: (asked.release(), threading.Event().wait(0.1)))
+            redis_circuit.ask(lambda: within(lambda: len(refused) == 7, 60))
         except RetryableError:
             refused.append(1)
 

@@ -86,6 +86,10 @@ def test_a_signal_of_absurd_size_is_capped_and_does_not_overflow():
     assert shares("value", "1000000000", units=2**60, price=0.05) > 0
 
 
+compiled_notional(0, 0)  # compiled here, not within an example's deadline
+compiled_whole_lots(0, 0)
+
+
 @given(price=st.integers(0, 2**62), quantity=st.integers(0, 2**62))
 def test_a_product_that_would_leave_64_bits_is_the_ceiling(price, quantity):
     product = int(compiled_notional(price, quantity))
