@@ -35,7 +35,6 @@ from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
 from functions.bad_ticks import CLEAN, FAULTS
 from functions.calendar import (
-    FIRST_DATE,
     INDIA,
     LAST_DATE,
     covers,
@@ -121,7 +120,9 @@ def simulated(feed: FeedSettings, today: dt.date) -> Iterator[Chunk]:
 
 
 def _last_trading_day(today: dt.date) -> dt.date:
-    today = min(max(today, FIRST_DATE), LAST_DATE)  # a drawn day may lie in any year that the calendar knows
+    today = min(today, LAST_DATE)  # a drawn day may well lie before the end of the calendar
+    if not covers(today):
+        raise ConfigError(f"the calendar does not cover {today}", remedy="name a day with --date")
     return today if is_trading_day(today) else previous_trading_day(today)
 
 

@@ -249,9 +249,7 @@ def _watch(run: Run, tail: _Tail, feed: Child, display: Display) -> None:
                 return
             if now - shown >= REFRESH_S:
                 shown = now
-                with suppress(
-                    DependencyError
-                ):  # a broker that stands still is waited for: the last number is shown again
+                with suppress(DependencyError):  # of a broker that stands still the last number is shown again
                     ticks = sum(offsets.ends().values())
                 display.show(now - run.trading_began, ticks, run.tally, run.first_fill_s)
     finally:

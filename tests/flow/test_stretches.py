@@ -52,6 +52,8 @@ def test_without_a_date_the_last_trading_day_is_simulated():
 
 def test_after_the_last_day_of_the_calendar_its_last_trading_day_is_simulated():
     assert next(simulated(FeedSettings(), dt.date(2031, 1, 1))).until == at("2026-12-31 09:15:01")
+    with pytest.raises(ConfigError, match="does not cover 1999-01-01"):
+        next(simulated(FeedSettings(), dt.date(1999, 1, 1)))
 
 
 def test_a_loop_of_the_simulator_goes_on_with_the_next_trading_day():
