@@ -223,7 +223,8 @@ def test_a_second_interrupt_ends_at_once_whatever_is_waited_for(tmp_path, broker
         time.sleep(0.05)
         code, took = flow.ends(signal.SIGINT)
 
-    assert code in (3, 130)  # 3 where the first has been enough
+    # 3 where the first has been enough; an interrupt in the interpreter's last moments is the system's, shells call it 130 too
+    assert code in (3, 130, -signal.SIGINT)
     assert took < 4.0  # one that takes its time is given five
 
 
