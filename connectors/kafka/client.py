@@ -44,7 +44,10 @@ def client_config(kafka: KafkaSettings) -> dict[str, Any]:
         "socket.timeout.ms": int(SILENCE_S * 1000),
         "socket.nagle.disable": True,
         "reconnect.backoff.max.ms": 1_000,
-        "metadata.recovery.strategy": "none",  # "rebootstrap" forgets the broker, and once in a while its partitions
+        # A broker that Kafka has fenced (it stood still for longer than its session) names no broker in its first answers:
+        # clients drop it, and find it again only by its address. The embedded broker always names itself; there a pause
+        # would once in a while leave partitions without a broker.
+        "metadata.recovery.strategy": "none" if kafka.embedded else "rebootstrap",
         "topic.metadata.refresh.interval.ms": 3_000,  # else a producer looks for a leader that had gone after 300 s
         "logger": _library_log,
     }
