@@ -1,5 +1,6 @@
 """What is made of the log can be made of it again: Redis, the lake, and a state from the lake when the log is gone."""
 
+import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -86,7 +87,8 @@ def _value(client, key):
         case "list":
             return client.lrange(key, 0, -1)
         case "stream":
-            return [fields for _, fields in client.xrange(key)]
+            kept = [json.loads(fields["event"]) for _, fields in client.xrange(key)]
+            return sorted(kept, key=lambda event: event["type"])  # between topics the order is that of a reading
         case _:
             return client.get(key)
 
