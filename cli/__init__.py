@@ -1,5 +1,6 @@
 """`panda`: one function a command, thin; what is heavy is imported inside the command that needs it."""
 
+import signal
 import sys
 
 
@@ -8,4 +9,7 @@ def main() -> None:
     from cli.commands import app
     from connectors.errors import exit_code_of
 
-    sys.exit(exit_code_of(app))
+    try:
+        sys.exit(exit_code_of(app))
+    finally:
+        signal.signal(signal.SIGINT, signal.SIG_IGN)  # it is over: one more Ctrl-C does not change how it ended

@@ -21,7 +21,7 @@ from connectors.errors import DependencyError
 from connectors.heartbeat import last_beat
 from connectors.logging import logger
 
-GRACE_S: Final = 4.0  # from being asked to the end of a process that waits for what is away
+GRACE_S: Final = 3.5  # from being asked to the end of a process that waits for what is away
 STILL_S: Final = 3.0  # a loop that has not turned for so long waits
 LOOK_S: Final = 0.25
 FORCED: Final = 130  # as shells know a process that was interrupted before it was done

@@ -136,7 +136,7 @@ def test_a_feed_whose_reader_never_comes_goes_on_without_it(log: Settings):
     feed = FeedSettings(speed=None, date=FRIDAY, market_seconds=30.0, max_lag=100, batch=50, reader_wait_s=0.5)
     began = dt.datetime.now(dt.UTC)
     run(log, feed, session=3)
-    assert dt.datetime.now(dt.UTC) - began >= timedelta(seconds=0.5)
+    assert timedelta(seconds=0.5) <= dt.datetime.now(dt.UTC) - began < timedelta(seconds=12)
     assert len(of_session(log, 3)) > 500
 
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -262,3 +263,18 @@ def test_the_feed_says_what_it_needs(panda):
     assert (code, "--speed is 0 (as fast as possible) or more, was -1" in err) == (2, True)
     code, _, err = panda("feed", "--date", "yesterday")
     assert (code, "'yesterday'" in err) == (2, True)
+
+
+def test_an_interrupt_after_a_command_is_over_does_not_change_how_it_ended():
+    code = (
+        "import atexit, sys, time; atexit.register(lambda: (print('over', flush=True), time.sleep(1)));"
+        "sys.argv = ['panda', 'strategies', 'list']; from cli import main; main()"
+    )
+    with subprocess.Popen([sys.executable, "-c", code], stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        while process.stdout.readline() != b"over\n":
+            pass
+        process.send_signal(signal.SIGINT)
+        _, said = process.communicate(timeout=60)
+
+    assert (process.returncode, said) == (0, b"")

@@ -3,6 +3,7 @@
 import os
 import subprocess
 import sys
+import time
 
 import pytest
 from pydantic import SecretStr
@@ -50,8 +51,9 @@ def test_a_worker_that_was_killed_holds_nothing(tmp_path):
             pytest.fail("two hold it")
         other.kill()
 
+    began = time.monotonic()
     with lease.hold(settings(tmp_path), "paper-0"):
-        pass
+        assert time.monotonic() - began < 1
 
 
 def test_a_directory_that_cannot_be_made_is_said(tmp_path):

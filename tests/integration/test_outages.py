@@ -23,7 +23,7 @@ from tests.waiting import until
 pytestmark = pytest.mark.kafka
 
 ROOT = Path(__file__).resolve().parents[2]
-ENDS_S = 8.0  # five seconds, what it takes to notice, and a busy machine; one that waits on takes half a minute
+ENDS_S = 5.5  # five seconds, and what it takes to notice
 TOPIC = MARKET_CLOCK.name  # of one partition
 
 # The archive as it runs in production, on a disk that is full while there is a file `full`, and slow while there is `slow`.
@@ -223,9 +223,8 @@ def test_a_second_interrupt_ends_at_once_whatever_is_waited_for(tmp_path, broker
         time.sleep(0.05)
         code, took = flow.ends(signal.SIGINT)
 
-    # 3 where the first has been enough; an interrupt in the interpreter's last moments is the system's, shells call it 130 too
-    assert code in (3, 130, -signal.SIGINT)
-    assert took < 4.0  # one that takes its time is given five
+    assert code in (3, 130)  # 3 where the first has been enough
+    assert took < 2.0
 
 
 @pytest.mark.parametrize("flow", ["pipeline", "cache", "archive", "config"])

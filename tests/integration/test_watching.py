@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import threading
+import time
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 
@@ -143,9 +144,11 @@ def test_with_sqlite_there_is_nothing_to_look_after(tmp_path):
 
 def test_an_alert_waits_for_nobody_and_one_that_nobody_takes_is_told_at_the_end(monkeypatch, capsys):
     monkeypatch.setattr("connectors.kafka.alerts.LEAVE_S", 0.2)
+    began = time.monotonic()
 
     with Alerts(KafkaSettings(bootstrap="127.0.0.1:1"), "connectors") as alerts:
         alerts.write(SystemAlert("critical", "connect.down", "no answer", "Kafka Connect"))
         alerts.check()
 
+    assert time.monotonic() - began < 5
     assert "alerts.unwritten" in capsys.readouterr().err

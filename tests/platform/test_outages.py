@@ -26,7 +26,7 @@ pytestmark = [pytest.mark.platform, pytest.mark.timeout(1500)]
 
 OUTAGE_S = float(os.environ.get("OUTAGE_S", "4"))
 RECOVERY_S = 90.0  # generous: a machine may have other work
-ENDS_S = 8.0  # five seconds, what it takes to notice, and a busy machine
+ENDS_S = 5.5  # five seconds, and what it takes to notice
 STUCK_S = 40.0  # a machine under load may compile for long
 PIPELINE, CACHE = "pipeline-paper", "cache-paper"
 DAYS = iter(
@@ -254,7 +254,7 @@ def test_under_load_every_flow_ends_by_itself_within_five_seconds_and_nothing_co
         lines = told(desk, "flow.stopped")[-len(FLOWS) :]
         print({line["name"]: (line["exit_code"], line["took_s"]) for line in lines})
         assert {line["name"]: line["exit_code"] for line in lines} == dict.fromkeys(FLOWS, 0)
-        assert max(line["took_s"] for line in lines) < ENDS_S
+        assert max(line["took_s"] for line in lines) < 5.0
     assert end_offsets(platform.kafka, [topic.name for topic in outputs("paper")]) == ends
 
     desk.panda("deploy", "apply")

@@ -76,6 +76,11 @@ def tables(settings):
         return kept
 
 
+def _partitioned_by(event):
+    """What decides the partition of a signal or an order; everything else has one partition an account."""
+    return event["data"].get("strategy", ""), event["data"].get("instrument_token", 0)
+
+
 def _value(client, key):
     match client.type(key):
         case "hash":
@@ -88,7 +93,7 @@ def _value(client, key):
             return client.lrange(key, 0, -1)
         case "stream":
             kept = [json.loads(fields["event"]) for _, fields in client.xrange(key)]
-            return sorted(kept, key=lambda event: event["type"])  # between topics the order is that of a reading
+            return sorted(kept, key=_partitioned_by)  # the log knows an order within a key, none between partitions
         case _:
             return client.get(key)
 

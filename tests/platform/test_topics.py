@@ -63,10 +63,12 @@ def test_every_topic_of_the_table_is_there_as_declared_and_a_second_plan_is_empt
     assert lines(kafka) == []
 
 
-def test_a_second_apply_changes_nothing(kafka):
+def test_a_second_apply_changes_nothing_within_five_seconds(kafka):
+    began = time.monotonic()
     results = apply([step(kafka)])
 
     assert [result.outcome for result in results] == ["nothing to do"]
+    assert time.monotonic() - began < 5
 
 
 def test_what_was_set_by_hand_is_found_and_repaired(kafka):

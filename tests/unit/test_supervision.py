@@ -226,10 +226,10 @@ def test_a_flow_that_stands_still_is_killed_and_started_again_with_an_alert(keep
     began = time.monotonic()
 
     work(keeper, lambda: states(keeper) == {"a": "restarting"})
-    assert time.monotonic() - began > 2.0  # a machine that stalls may add what it likes
+    assert 2.0 < time.monotonic() - began < 12
     assert not psutil.pid_exists(before)
     [told] = read_report(keeper.run).flows
-    assert told.reason in [f"stuck: no heartbeat for {n} s, killed; started again after 0.05 s" for n in range(3, 100)]
+    assert told.reason in [f"stuck: no heartbeat for {n} s, killed; started again after 0.05 s" for n in range(3, 9)]
     work(keeper, lambda: states(keeper) == {"a": "live"})
 
     [after] = read_report(keeper.run).flows
