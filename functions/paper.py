@@ -40,10 +40,10 @@ def best(side, instrument, venue):
 
 @kernel
 def slipped(price, side, instrument, venue):
-    """The price after slippage, always against the order and never below one micro-rupee."""
-    slip = price * venue.slippage_bps // 1_000_000 + venue.slippage_per_share
+    """The price after slippage, always against the order (a part of a micro-rupee is a whole one), never below one."""
+    slip = (price * venue.slippage_bps + 999_999) // 1_000_000 + venue.slippage_per_share
     if instrument.ask > instrument.bid and instrument.bid > 0:
-        slip += (instrument.ask - instrument.bid) * venue.slippage_spread // 100
+        slip += ((instrument.ask - instrument.bid) * venue.slippage_spread + 99) // 100
     return max(price + side * slip, 1)
 
 

@@ -30,6 +30,7 @@ RULES: Final = (
 BIT: Final = {rule: 1 << n for n, rule in enumerate(RULES)}
 
 SECOND: Final = np.int64(1_000_000_000)
+BPS: Final = np.int64(10_000)  # basis points of a whole
 
 LIMITS: Final = np.dtype(
     [
@@ -162,10 +163,9 @@ def too_valuable(limits, value):
 
 @kernel
 def price_deviates(limits, instrument, price):
-    """In whole basis points of the last price, rounded down."""
-    return instrument.last > 0 and abs(price - instrument.last) // (instrument.last // 10_000 + 1) > (
-        limits.max_price_deviation_bps
-    )
+    """Exactly: nothing is divided, so a bound is met to the micro-rupee at every price."""
+    distance = abs(price - instrument.last)
+    return instrument.last > 0 and notional(distance, BPS) > instrument.last * limits.max_price_deviation_bps
 
 
 @kernel
@@ -185,7 +185,9 @@ def beyond_exposure(limits, exposure):
 
 @kernel
 def margin_needed(limits, exposure):
-    return exposure // 10_000 * limits.margin_bps
+    """The share of an exposure that equity must cover, rounded up to the micro-rupee: what is more than it is too little."""
+    whole = exposure // BPS
+    return whole * limits.margin_bps + ((exposure - whole * BPS) * limits.margin_bps + BPS - 1) // BPS
 
 
 @kernel
@@ -302,6 +304,32 @@ def _clock(ns_of_day: int) -> str:
     return f"{seconds // 3600:02d}:{seconds // 60 % 60:02d}:{seconds % 60:02d}"
 
 
+def _milliseconds(ns: int) -> str:
+    """Exactly, as a bound is exceeded by a nanosecond.
+
+    >>> _milliseconds(5_000_000_000), _milliseconds(5_000_000_001)
+    ('5000 ms', '5000.000001 ms')
+    """
+    return f"{ns // 1_000_000}.{ns % 1_000_000:06d}".rstrip("0").rstrip(".") + " ms"
+
+
+def _basis_points(distance: int, last: int) -> str:
+    """Of the last price, rounded up to the hundredth: what exceeds a bound is seen to exceed it.
+
+    >>> _basis_points(2_010_000, 100_000_000), _basis_points(2_000_001, 100_000_000)
+    ('201 bps', '200.01 bps')
+    """
+    hundredths = -(-distance * 1_000_000 // last) if last > 0 else 0
+    return f"{hundredths // 100}.{hundredths % 100:02d}".rstrip("0").rstrip(".") + " bps"
+
+
+def _open_orders(r: "Facts", c: "Facts") -> tuple[str, str]:
+    """This order among those that work; where the account has room, it is the shard that has none."""
+    if r["working"] >= c["max_open_orders"]:
+        return str(c["max_open_orders"]), str(r["working"] + 1)
+    return "a free place in the shard", "none free"
+
+
 Facts = Mapping[str, int]
 Words = Callable[[Facts, Facts, Facts], tuple[str, str]]
 
@@ -319,20 +347,20 @@ _WORDS: Final[dict[str, Words]] = {  # of a refusal, the account's limits and th
     "max_quantity": lambda r, c, i: (str(c["max_quantity"]), str(r["quantity"])),
     "max_order_value": lambda r, c, i: (rupees(c["max_order_value"]), rupees(r["value"])),
     "price_deviation": lambda r, c, i: (
-        f"{c['max_price_deviation_bps']} bps", f"{abs(r['price'] - r['last']) // (r['last'] // 10_000 + 1)} bps",
+        f"{c['max_price_deviation_bps']} bps", _basis_points(abs(r["price"] - r["last"]), r["last"]),
     ),
-    "stale_price": lambda r, c, i: (f"{c['max_price_age'] // 1_000_000} ms", f"{r['age'] // 1_000_000} ms"),
+    "stale_price": lambda r, c, i: (_milliseconds(c["max_price_age"]), _milliseconds(r["age"])),
     "position_limit": lambda r, c, i: (str(c["max_position"]), str(r["exposed"] + r["side"] * r["quantity"])),
     "gross_exposure": lambda r, c, i: (rupees(c["max_gross_exposure"]), rupees(r["exposure"])),
     "cash": lambda r, c, i: (rupees(r["equity"]), rupees(r["needed"])),
-    "orders_per_second": lambda r, c, i: (str(c["max_orders_per_second"]), str(r["second_orders"])),
-    "orders_per_day": lambda r, c, i: (str(c["max_orders_per_day"]), str(r["day_orders"])),
-    "duplicate_signal": lambda r, c, i: (
-        f"{c['duplicate_window'] // 1_000_000} ms", f"{r['since_signal'] // 1_000_000} ms",
+    "orders_per_second": lambda r, c, i: (str(c["max_orders_per_second"]), str(r["second_orders"] + 1)),
+    "orders_per_day": lambda r, c, i: (str(c["max_orders_per_day"]), str(r["day_orders"] + 1)),
+    "duplicate_signal": lambda r, c, i: (_milliseconds(c["duplicate_window"]), _milliseconds(r["since_signal"])),
+    "daily_loss": lambda r, c, i: (
+        rupees(c["max_daily_loss"]), rupees(r["loss"]) if r["loss"] > c["max_daily_loss"] else "halted for today",
     ),
-    "daily_loss": lambda r, c, i: (rupees(c["max_daily_loss"]), rupees(r["loss"])),
     "drawdown": lambda r, c, i: (rupees(c["max_drawdown"]), rupees(r["drawdown"])),
-    "max_open_orders": lambda r, c, i: (str(c["max_open_orders"]), str(r["working"])),
+    "max_open_orders": lambda r, c, i: _open_orders(r, c),
     "no_price": lambda r, c, i: ("a price", "none yet"),
 }  # fmt: skip
 assert tuple(_WORDS) == RULES

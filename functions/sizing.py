@@ -26,6 +26,13 @@ def notional(price, quantity):
 
 
 @kernel
+def share(money, millionths):
+    """So many millionths of an amount, rounded down to the micro-rupee; within 64 bits up to ten times the largest capital."""
+    whole = money // 1_000_000
+    return whole * millionths + (money - whole * 1_000_000) * millionths // 1_000_000
+
+
+@kernel
 def whole_lots(quantity, lot):
     """The largest multiple of the lot that is not more than the quantity."""
     return quantity - quantity % lot if lot > 1 else quantity
@@ -46,5 +53,5 @@ def sized(units, subscription, equity, price, lot):
         return 0
     budget = subscription.amount
     if subscription.sizing == EQUITY_SHARE:
-        budget = max(equity, 0) // 1_000_000 * subscription.amount
+        budget = share(max(equity, 0), subscription.amount)
     return whole_lots(notional(budget, units) // price, lot)

@@ -67,6 +67,32 @@ def test_slippage_is_always_against_the_order(venue, bought, sold):
     assert desk.fills == [(1, bought), (-1, sold)]
 
 
+@pytest.mark.parametrize(
+    ("price", "bps", "bought", "sold"),
+    [
+        (0.05, "0.01", 0.050001, 0.049999),  # a twentieth of a micro-rupee is a whole one, against the order
+        (0.05, "20", 0.0501, 0.0499),
+        (9_999_999.95, "0.01", 10_000_009.95, 9_999_989.95),  # 9.99999995 rupees are ten
+        (10_000_000.0, "1000", 11_000_000.0, 9_000_000.0),
+    ],
+)
+def test_slippage_is_exact_and_rounded_against_the_order(price, bps, bought, sold):
+    desk = quote_desk(price="last", slippage_bps=bps)
+
+    desk.run(tick(price, 1).buy(1).sell(1), tick(price, 2))
+
+    assert [(q, round(p, 6)) for q, p in desk.fills] == [(1, round(bought, 6)), (-1, round(sold, 6))]
+
+
+@pytest.mark.parametrize("slippage", [{"slippage_per_share": "5"}, {"slippage_per_share": "4.95"}])
+def test_a_price_slipped_below_nothing_is_one_micro_rupee(slippage):
+    desk = quote_desk(price="last", **slippage)
+
+    desk.run(tick(4.95, 1).sell(2), tick(4.95, 2))
+
+    assert desk.rows("fills")["price"].tolist() == [1]
+
+
 def test_a_limit_order_never_slips():
     desk = quote_desk(slippage_bps="100")
 

@@ -50,7 +50,19 @@ def test_cash_covers_the_margin_of_everything_held_working_and_asked_for():
     limits = lax(margin_bps=2_000)
 
     assert refused(buy(Desk(limits=limits, capital="200"), 10)) == ALLOWED  # 20 % of 1 000
-    assert refused(buy(Desk(limits=limits, capital="199.99"), 10)) == ["cash"]
+    assert refused(buy(Desk(limits=limits, capital="199.999999"), 10)) == ["cash"]
+
+
+@pytest.mark.parametrize(
+    ("price", "capital", "expected"),
+    [(0.05, "0.01665", ALLOWED), (0.05, "0.016649", ["cash"]), (9_999_999.99, "3330000", ALLOWED),
+     (9_999_999.99, "3329999.99667", ALLOWED), (9_999_999.99, "3329999.996669", ["cash"])],
+)  # fmt: skip
+def test_a_margin_is_exact_at_the_smallest_and_the_largest_price(price, capital, expected):
+    """33.3 % of one share; what is left over beyond a micro-rupee is due as well."""
+    desk = Desk([instrument(tick="0.01")], limits=lax(margin_bps=3_330), capital=capital)
+
+    assert refused(buy(desk, 1, price)) == expected
 
 
 def test_working_orders_count_as_exposure_before_they_fill():
@@ -141,12 +153,24 @@ def test_prices_lie_on_the_tick_and_are_there_when_the_kind_needs_them(order, ex
 
 
 @pytest.mark.parametrize(
-    ("limit", "expected"), [(102.0, ALLOWED), (98.0, ALLOWED), (102.05, ALLOWED), (103.1, ["price_deviation"])]
+    ("last", "bps", "inside", "outside"),
+    [
+        (100.0, 200, (98.0, 102.0), (97.99, 102.01)),
+        (100.0, 0, (100.0, 100.0), (99.99, 100.01)),
+        (0.05, 2_000, (0.04, 0.06), (0.03, 0.07)),  # a paisa is a fifth of the price
+        (33.33, 150, (32.84, 33.82), (32.83, 33.83)),  # 0.49995 rupees
+        (99_999.0, 1, (99_989.01, 100_008.99), (99_989.0, 100_009.0)),  # 9.9999 rupees
+        (9_900_000.0, 100, (9_801_000.0, 9_999_000.0), (9_800_999.99, 9_999_000.01)),
+        (100.0, 10_000, (0.01, 200.0), (200.01,)),
+    ],
 )
-def test_a_limit_price_stays_within_its_distance_of_the_last_price(limit, expected):
-    desk = Desk(limits=lax(max_price_deviation_bps=205))
-
-    assert refused(buy(desk, kind="LIMIT", limit=limit)) == expected
+def test_a_limit_price_may_be_as_far_from_the_last_price_as_the_bound_and_not_a_paisa_further(
+    last, bps, inside, outside
+):
+    for limits, expected in ((inside, ALLOWED), (outside, ["price_deviation"])):
+        for limit in limits:
+            desk = Desk([instrument(tick="0.01")], limits=lax(max_price_deviation_bps=bps))
+            assert refused(buy(desk, 1, last, kind="LIMIT", limit=limit)) == expected, limit
 
 
 @pytest.mark.parametrize(("age_ms", "expected"), [(5_000, ALLOWED), (5_001, ["stale_price"])])
@@ -286,9 +310,58 @@ def test_every_refusal_says_limit_and_observed_value_in_words():
         ("tick_multiple", "0.05", "limit 110.01 trigger 0.00"),
         ("max_quantity", "5", "10"),
         ("max_order_value", "50.00", "1100.10"),
-        ("price_deviation", "100 bps", "1000 bps"),
+        ("price_deviation", "100 bps", "1001 bps"),
         ("position_limit", "7", "10"),
     ]
+
+
+def words(rule, desk, row=-1):
+    """(limit, observed) of one rule of a refusal, as they are told."""
+    reasons = explain(plain(desk.rows("refusals")[row]), plain(desk.shard.limits[0]), plain(desk.shard.instruments[0]))
+    return next((limit, observed) for name, limit, observed in reasons if name == rule)
+
+
+def test_what_counts_orders_counts_the_refused_one():
+    desk = Desk(limits=lax(max_orders_per_second=2))
+    desk.run(tick(100.0, 1).buy(1).buy(1).buy(1))
+    assert words("orders_per_second", desk) == ("2", "3")
+
+    desk = Desk(limits=lax(max_orders_per_day=1))
+    desk.run(tick(100.0, 1).buy(1).buy(1))
+    assert words("orders_per_day", desk) == ("1", "2")
+
+    desk = Desk(limits=lax(max_open_orders=1))
+    desk.run(tick(100.0, 1).buy(1).buy(1))
+    assert words("max_open_orders", desk) == ("1", "2")
+
+
+def test_a_refusal_for_want_of_a_slot_says_so():
+    desk = Desk(limits=lax(max_open_orders=64))
+    resting = tick(100.0, 1)
+    for n in range(64):
+        resting.buy(n + 1, kind="LIMIT", limit=50.0)
+    desk.run(resting, tick(100.0, 2).sell(1))
+
+    assert words("max_open_orders", desk) == ("64", "65")
+    desk.shard.limits["max_open_orders"] = 100
+    assert words("max_open_orders", desk) == ("a free place in the shard", "none free")
+
+
+def test_an_account_that_has_won_its_loss_back_is_told_to_be_halted():
+    desk = Desk(limits=lax(max_daily_loss="100"))
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2), tick(80.0, 3), tick(120.0, 5).buy(1))
+
+    assert words("daily_loss", desk) == ("100.00", "halted for today")
+
+
+def test_an_age_is_told_to_the_nanosecond_and_a_deviation_to_the_hundredth_of_a_basis_point():
+    desk = Desk([instrument(1), instrument(2)], limits=lax(max_price_age_ms=5_000))
+    desk.run(tick(100.0, 0), tick(50.0, 5.0000001, instrument=1).buy(1, instrument=0))
+    assert words("stale_price", desk) == ("5000 ms", "5000.0001 ms")
+
+    desk = Desk([instrument(tick="0.05")], limits=lax(max_price_deviation_bps=200))
+    desk.run(tick(99_999.95, 1).buy(1, kind="LIMIT", limit=101_999.95))
+    assert words("price_deviation", desk) == ("200 bps", "200.01 bps")
 
 
 def test_every_rule_has_words():

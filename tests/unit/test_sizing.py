@@ -67,6 +67,12 @@ def test_a_value_buys_as_many_whole_lots_as_it_covers(amount, price, units, lot,
         ("0.1", 0, 0),
         ("0.1", -LAKH, 0),
         ("2", LAKH, 2_000),
+        ("0.000001", 100_000_000 * 1_000_000, 1),  # a millionth of ten crore is a hundred rupees
+        ("0.000001", 100_000_000 * 1_000_000 - 1, 0),
+        ("0.999999", 101_000_102, 1),  # 101.000102 rupees: a micro-rupee less would not do
+        ("0.999999", 100_000_100, 0),
+        ("0.999999", 100_000_101, 1),
+        ("10", 100_000_000_000 * 1_000_000, 10_000_000_000),
     ],
 )
 def test_a_share_of_the_equity_is_a_value(amount, equity, expected):
@@ -80,14 +86,14 @@ def test_without_a_price_nothing_can_be_sized(method):
 
 def test_a_signal_of_absurd_size_is_capped_and_does_not_overflow():
     assert shares("units", "1", units=2**60) == MAX_UNITS
-    assert (
-        shares("units", "1000000", units=2**60) == CEILING // 1_000_000 or shares("units", "1000000", units=2**60) > 0
-    )
-    assert shares("value", "1000000000", units=2**60, price=0.05) > 0
+    assert shares("units", "1000000", units=2**60) == CEILING // 1_000_000  # 10 million units a million times: too many
+    assert shares("value", "100000000", units=2**60, price=0.05) == CEILING // 50_000
+    assert shares("equity", "10", units=2**60, equity=10**17, price=0.05) == CEILING // 50_000
 
 
 compiled_notional(0, 0)  # compiled here, not within an example's deadline
 compiled_whole_lots(0, 0)
+shares("units", "1")
 
 
 @given(price=st.integers(0, 2**62), quantity=st.integers(0, 2**62))
@@ -95,6 +101,19 @@ def test_a_product_that_would_leave_64_bits_is_the_ceiling(price, quantity):
     product = int(compiled_notional(price, quantity))
 
     assert product == min(price * quantity, CEILING)
+
+
+@given(
+    units=st.integers(1, 10**7), amount=st.integers(1, 10**7), equity=st.integers(0, 10**17), price=st.integers(1, 10**13),
+)  # fmt: skip
+def test_a_share_of_the_equity_is_exact_to_the_micro_rupee(units, amount, equity, price):
+    subscription = np.zeros(1, SUBSCRIPTION)
+    subscription["sizing"], subscription["amount"] = METHODS["equity"], amount
+
+    quantity = int(compiled_sized(units, records(subscription), equity, price, 1))
+
+    budget = equity * amount // 10**6
+    assert quantity == min(budget * units, CEILING) // price
 
 
 @given(quantity=st.integers(0, 10**9), lot=st.integers(0, 10_000))
