@@ -100,15 +100,15 @@ def on_signal(
         refusal.signal = j
         return
     product = signal.product if signal.product != DEFAULT_PRODUCT else strategies[signal.strategy].product
-    latency = venues[a].latency
+    venue = venues[a]
     slot = new_order(
-        shard, account, subscription, instrument, book, b, orders, signal, s, quantity, product, latency
+        shard, account, subscription, instrument, book, b, orders, signal, s, quantity, product, venue
     )  # fmt: skip
     order = orders[slot]
     touch(shard, accounts, a)
     move(shard, alerts, order, SUBMIT)
     move(shard, alerts, order, ACKNOWLEDGE)
-    if latency == 0:
+    if venue.latency == 0:
         move(shard, alerts, order, PLACE)
         tell_order(shard, told, order, SENT_AND_PLACED, NO_REASON, row, j)
     else:

@@ -23,7 +23,7 @@ from functions.orders import (
     TRIGGER,
     TRIGGERED,
 )  # fmt: skip
-from functions.paper import best, displayed, is_triggered, trade_price
+from functions.paper import best, displayed, is_triggered, quoted_at, trade_price, waits
 from functions.portfolio import (
     NOBODY,
     apply_fill,
@@ -78,7 +78,7 @@ def tell_order(shard, told, order, what, reason, row, signal):
 
 
 @kernel
-def new_order(shard, account, subscription, instrument, book, b, orders, signal, s, quantity, product, latency):
+def new_order(shard, account, subscription, instrument, book, b, orders, signal, s, quantity, product, venue):
     """Takes a slot of the pool for an order that has passed; returns the slot."""
     slot = shard.free
     order = orders[slot]
@@ -89,7 +89,7 @@ def new_order(shard, account, subscription, instrument, book, b, orders, signal,
     order.left = quantity
     order.limit = signal.limit
     order.trigger = signal.trigger
-    order.active = shard.now + latency
+    order.active = shard.now + venue.latency
     order.reference = instrument.last
     order.reserved = 0 if is_exit(book, signal.side, quantity) else reference_price(signal, instrument)
     order.turnover = 0
@@ -103,7 +103,7 @@ def new_order(shard, account, subscription, instrument, book, b, orders, signal,
     order.state = NEW
     order.next = -1
     order.book = b
-    order.rested = 0
+    order.rested = waits(order, instrument, venue)
     if account.second != shard.now // SECOND:
         account.second = shard.now // SECOND
         account.second_orders = 0
@@ -183,7 +183,7 @@ def trade_through(shard, account, subscription, venue, instrument, order, books,
     """Against the five levels, best first; each level that trades is a fill of its own."""
     levels = depth[row]
     for n in range(LEVELS):
-        quoted = levels.ask[n] if order.side > 0 else levels.bid[n]
+        quoted = quoted_at(order.side, levels, n)
         shown = levels.ask_quantity[n] if order.side > 0 else levels.bid_quantity[n]
         price = trade_price(order, quoted, instrument, venue)
         if price <= 0 or order.left <= 0:
@@ -255,6 +255,8 @@ def work(
             done = work_order(
                 shard, accounts[a], subscription, venues[a], instrument, order, books, rates, fills, alerts, depth, row
             )
+        else:  # on its way: the last quote before it arrives is the one that it meets
+            order.rested = waits(order, instrument, venues[subscriptions[order.subscription].account])
         if done:
             free_slot(shard, orders, instrument, slot, after, previous)
         else:

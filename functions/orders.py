@@ -71,7 +71,7 @@ ORDER: Final = np.dtype(
         ("state", "i4"),
         ("next", "i4"),  # next slot of the instrument's working orders, or of the free list
         ("book", "i4"),
-        ("rested", "i4"),  # it has met a tick that did not take it: from then on it is the passive side
+        ("rested", "i4"),  # it waits in the book, so it is the passive side: it gets its limit and nothing better
         ("spare", "i4"),
     ],
     align=True,

@@ -1,9 +1,12 @@
 """The paper venue: what would this order get from this quote? Pure, and the same code live and in backtests.
 
 An order meets the *next* tick of its instrument, never the one that caused it. MARKET and triggered SL-M take the best
-quote plus slippage; LIMIT and triggered SL trade when the quote crosses the limit: at the quote when they arrive
-marketable, at their own limit once they have rested, because then the market came to them. Where the feed shows a
-quantity an order takes no more than is displayed; with `walk_depth` it walks the five levels.
+quote plus slippage. A LIMIT that is marketable against the quote standing at its arrival takes the next one if that is
+within its limit; any other waits in the book, and from then on trades at its own limit when a quote reaches it or jumps
+over it, because then the market came to it. A triggered SL is a LIMIT that arrives with the tick that woke it. Where the
+feed shows a quantity an order takes no more than is displayed; with `walk_depth` it walks the five levels.
+
+A book with its bid above its ask is stale on one side, nobody knows which: a buyer pays the higher, a seller gets the lower.
 """
 
 from typing import Final
@@ -35,7 +38,23 @@ def best(side, instrument, venue):
     """
     if venue.at_quote == 0 or (instrument.ask == 0 and instrument.bid == 0):
         return instrument.last
-    return instrument.ask if side > 0 else instrument.bid
+    return uncrossed(side, instrument.bid, instrument.ask)
+
+
+@kernel
+def uncrossed(side, bid, ask):
+    """The ask to a buyer, the bid to a seller; of two that have crossed the worse one to either."""
+    if bid > ask > 0:
+        return bid if side > 0 else ask
+    return ask if side > 0 else bid
+
+
+@kernel
+def quoted_at(side, levels, n):
+    """What the n-th of five levels asks of a buyer or bids to a seller, crossed or not; 0 = nobody there."""
+    if side > 0:
+        return max(levels.ask[n], levels.bid[0]) if levels.ask[n] > 0 else 0
+    return min(levels.bid[n], levels.ask[0]) if levels.ask[0] > 0 else levels.bid[n]
 
 
 @kernel
@@ -64,6 +83,13 @@ def within(price, side, limit):
 @kernel
 def has_limit(order):
     return order.kind == LIMIT or order.kind == SL
+
+
+@kernel
+def waits(order, instrument, venue):
+    """Whether a limit order that arrives now joins the book: nobody stands at its limit or better."""
+    quoted = best(order.side, instrument, venue)
+    return order.kind == LIMIT and not (quoted > 0 and within(quoted, order.side, order.limit))
 
 
 @kernel

@@ -121,6 +121,114 @@ def test_a_limit_order_that_has_rested_trades_at_its_own_limit():
     assert desk.fills == [(1, 99.0)]
 
 
+@pytest.mark.parametrize(("side", "limit", "after"), [("buy", 99.0, 98.5), ("sell", 101.0, 102.0)])
+def test_a_limit_away_from_the_market_waits_from_its_arrival_and_gets_its_limit_when_the_next_price_jumps_over_it(
+    side, limit, after
+):
+    desk = Desk()
+
+    desk.run(getattr(tick(100.0, 1), side)(1, kind="LIMIT", limit=limit), tick(after, 2))
+
+    assert [price for _, price in desk.fills] == [limit]
+
+
+@pytest.mark.parametrize(
+    ("limit", "bought"),
+    [
+        (100.1, 99.0),  # at the ask when it came: it takes what is offered next
+        (100.05, 100.05),  # a tick below the ask: it waited, and the market came to it
+    ],
+)
+def test_the_ask_that_stands_when_a_limit_comes_says_whether_it_waits(limit, bought):
+    desk = quote_desk()
+
+    desk.run(tick(100.0, 1, bid=99.9, ask=100.1).buy(1, kind="LIMIT", limit=limit), tick(98.9, 2, bid=98.8, ask=99.0))
+
+    assert desk.fills == [(1, bought)]
+
+
+@pytest.mark.parametrize(("limit", "sold"), [(99.9, 102.0), (99.95, 99.95)])
+def test_the_bid_that_stands_when_a_limit_to_sell_comes_says_whether_it_waits(limit, sold):
+    desk = quote_desk()
+
+    desk.run(
+        tick(100.0, 1, bid=99.9, ask=100.1).sell(1, kind="LIMIT", limit=limit), tick(102.1, 2, bid=102.0, ask=102.2)
+    )
+
+    assert desk.fills == [(-1, sold)]
+
+
+def test_at_a_circuit_nobody_stands_opposite_so_every_limit_waits():
+    desk = quote_desk()
+
+    desk.run(tick(110.0, 1, bid=110.0).buy(1, kind="LIMIT", limit=111.0), tick(109.0, 2, bid=108.9, ask=109.1))
+
+    assert desk.fills == [(1, 111.0)]
+
+
+def test_a_marketable_limit_that_the_next_quote_leaves_behind_waits_from_then_on():
+    desk = Desk()
+
+    desk.run(tick(100.0, 1).buy(1, kind="LIMIT", limit=100.0), tick(100.5, 2), tick(98.0, 3))
+
+    assert desk.fills == [(1, 100.0)]
+
+
+@pytest.mark.parametrize(
+    ("before", "bought"),
+    [
+        (100.0, 97.0),  # when it arrives the price is at its limit: marketable, it takes the next
+        (100.05, 100.0),  # the price has left its limit behind: it waits
+    ],
+)
+def test_with_latency_the_quote_that_stands_when_an_order_arrives_counts(before, bought):
+    for first in (99.0, 101.0):  # not the one that stood when it was sent
+        desk = Desk(venue=PaperVenue(price="last", charges=False, latency_ms=500))
+
+        desk.run(
+            tick(first, 1).buy(1, kind="LIMIT", limit=100.0), tick(101.0, 1.2), tick(before, 1.499), tick(97.0, 1.5)
+        )
+
+        assert desk.fills == [(1, bought)]
+
+
+def test_what_is_left_of_a_marketable_limit_gets_its_limit():
+    desk = quote_desk()
+
+    desk.run(
+        tick(100.0, 1, bid=99.9, ask=100.0).buy(5, kind="LIMIT", limit=101.0),
+        tick(100.0, 2, bid=99.9, ask=100.0, ask_quantity=2), tick(99.0, 3, bid=98.9, ask=99.0, ask_quantity=9),
+    )  # fmt: skip
+
+    assert desk.fills == [(2, 100.0), (3, 101.0)]
+
+
+def test_in_a_crossed_book_a_buyer_pays_the_bid_and_a_seller_gets_the_ask():
+    desk = quote_desk()
+
+    desk.run(tick(100.0, 1).buy(1).sell(2), tick(100.0, 2, bid=100.4, ask=99.8))
+
+    assert desk.fills == [(1, 100.4), (-2, 99.8)]
+
+
+@pytest.mark.parametrize(("limit", "filled"), [(100.4, [(1, 100.4)]), (100.35, [])])
+def test_a_limit_is_held_against_the_worse_side_of_a_crossed_book(limit, filled):
+    desk = quote_desk()
+
+    desk.run(tick(100.4, 1).buy(1, kind="LIMIT", limit=limit), tick(100.0, 2, bid=100.4, ask=99.8))
+
+    assert desk.fills == filled
+
+
+def test_a_walk_through_crossed_levels_pays_no_less_than_the_best_bid_and_gets_no_more_than_the_best_ask():
+    desk = quote_desk(walk_depth=True)
+    book = ([(100.4, 5), (99.7, 5)], [(99.8, 2), (100.2, 2), (100.6, 2)])
+
+    desk.run(tick(100.0, 1).buy(5).sell(7), tick(100.0, 2, bid=100.4, ask=99.8, levels=book))
+
+    assert desk.fills == [(2, 100.4), (2, 100.4), (1, 100.6), (-5, 99.8), (-2, 99.7)]
+
+
 @pytest.mark.parametrize(("ask", "filled"), [(99.0, True), (99.05, False)])
 def test_a_limit_is_inclusive(ask, filled):
     desk = quote_desk()
