@@ -10,7 +10,7 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.tally import Tally
-from functions.calendar import CASH, CASH_WITH_AUCTION, DERIVATIVES, INDIA, SECOND, covers, session
+from functions.calendar import CASH, CASH_WITH_AUCTION, DERIVATIVES, INDIA, SECOND, covers, session_parts
 
 
 class Display:
@@ -78,13 +78,14 @@ def _trading(now: int) -> str:
     today = _india(now).date()
     if not covers(today):
         return "nothing trades on a day that the calendar does not know"
-    hours = [hours for each in (CASH, CASH_WITH_AUCTION, DERIVATIVES) if (hours := session(today, int(each)))]
-    if not hours:
+    parts = [part for each in (CASH, CASH_WITH_AUCTION, DERIVATIVES) for part in session_parts(today, int(each))]
+    if not parts:
         return "the exchange is closed on this day"
-    opens, closes = min(hours)[0], max(closes for _, closes in hours)
-    if now < opens:
-        return f"nothing trades before the open at {_india(opens):%H:%M}"
-    return "open" if now < closes else f"nothing trades after the close at {_india(closes):%H:%M}"
+    if any(opens <= now < closes for opens, closes in parts):
+        return "open"
+    if coming := [opens for opens, _ in parts if opens > now]:
+        return f"nothing trades before the open at {_india(min(coming)):%H:%M}"
+    return f"nothing trades after the close at {_india(max(closes for _, closes in parts)):%H:%M}"
 
 
 def _india(time_ns: int) -> dt.datetime:

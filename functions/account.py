@@ -8,12 +8,12 @@ against), so they are one step, composed of the modules imported here. It folds 
 early when an output array is nearly full: any split gives the same rows.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from functions.alerts import move, next_ordinal
-from functions.calendar import DAY, IST_OFFSET
+from functions.calendar import DAY, IST_OFFSET, PARTS
 from functions.execution import book_of, expire, free_slot, new_order, queue, release, tell_order, work
 from functions.instruments import quote
 from functions.kernel import borrow, entry, kernel
@@ -41,7 +41,7 @@ from functions.risk import SECOND, check, write_refusal
 from functions.signals import DEFAULT_PRODUCT, EVERYBODY
 from functions.sizing import sized
 from functions.statements import on_boundary
-from functions.ticks import LEVELS
+from functions.ticks import LEVELS, Rows
 
 SHARD: Final = np.dtype(
     [
@@ -49,8 +49,9 @@ SHARD: Final = np.dtype(
         ("second", "i8"),  # of the one-second grid
         ("day", "i8"),  # IST day number, -1 = nothing seen yet
         ("rates", "i8"),  # row of the charges table that holds today, -1 = none
-        ("opens", "i8", 3),  # today's session of each class, ns since IST midnight; 0 and 0 = closed
-        ("closes", "i8", 3),
+        ("opens", "i8", (3, PARTS)),  # today's session of each class and part, ns since IST midnight; 0 and 0 = closed
+        ("closes", "i8", (3, PARTS)),
+        ("cut_offs", "i8", 3),  # when MIS ends for each class today, ns since IST midnight; 0 = no session
         ("numbered", "i8"),  # orders so far
         ("booked", "i8"),  # books so far
         ("free", "i8"),  # first free order slot, -1 = none
@@ -66,6 +67,16 @@ SHARD: Final = np.dtype(
     ],
     align=True,
 )
+
+
+class Days(NamedTuple):
+    """What is known about each day."""
+
+    first: int  # IST day number of the first row of the two tables below
+    sessions: Rows  # (days, 3, PARTS, open or close), see `functions.calendar`
+    cut_offs: Rows  # (days, 3)
+    rates: Rows  # first IST day of each version of the charges
+
 
 STRATEGY: Final = np.dtype([("first", "i4"), ("count", "i4"), ("product", "i4"), ("spare", "i4")], align=True)
 
@@ -117,14 +128,17 @@ def on_signal(
 
 
 @kernel
-def open_day(shard, accounts, rate_days, sessions, first_day):
+def open_day(shard, accounts, days):
     """A new IST day: its sessions and charges, and what is counted by the day."""
-    while shard.rates + 1 < rate_days.shape[0] and rate_days[shard.rates + 1] <= shard.day:
+    while shard.rates + 1 < days.rates.shape[0] and days.rates[shard.rates + 1] <= shard.day:
         shard.rates += 1
-    covered = first_day <= shard.day < first_day + sessions.shape[0] and shard.rates >= 0
+    day = shard.day - days.first
+    covered = 0 <= day < days.sessions.shape[0] and shard.rates >= 0
     for c in range(3):
-        shard.opens[c] = sessions[shard.day - first_day, c, 0] if covered else 0
-        shard.closes[c] = sessions[shard.day - first_day, c, 1] if covered else 0
+        for part in range(PARTS):
+            shard.opens[c, part] = days.sessions[day, c, part, 0] if covered else 0
+            shard.closes[c, part] = days.sessions[day, c, part, 1] if covered else 0
+        shard.cut_offs[c] = days.cut_offs[day, c] if covered else 0
     for a in range(accounts.shape[0]):
         account = accounts[a]
         account.day_orders = 0
@@ -134,8 +148,7 @@ def open_day(shard, accounts, rate_days, sessions, first_day):
 
 @kernel
 def on_second(
-    shard, accounts, limits, subscriptions, instruments, books, orders, rate_days, sessions, first_day, told, snapshots,
-    alerts, now,
+    shard, accounts, limits, subscriptions, instruments, books, orders, days, told, snapshots, alerts, now,
 ):  # fmt: skip
     """Event time enters another second: the grid on which everything periodic fires, whatever the batches are."""
     on_boundary(shard, accounts, limits, subscriptions, instruments, books, snapshots, alerts)
@@ -145,14 +158,14 @@ def on_second(
         if shard.day >= 0:
             expire(shard, accounts, subscriptions, instruments, books, orders, told, alerts)
         shard.day = day
-        open_day(shard, accounts, rate_days, sessions, first_day)
+        open_day(shard, accounts, days)
     shard.second = now // SECOND
 
 
 @entry
 def step(
     shards, accounts, limits, venues, subscriptions, strategies, instruments, books, book_index, orders, rate_days, rates,
-    sessions, first_day, burst, ticks, depth, signals, told, fills, refusals, snapshots, alerts,
+    sessions, cut_offs, first_day, burst, ticks, depth, signals, told, fills, refusals, snapshots, alerts,
 ):  # fmt: skip
     """Folds a batch; 0 = all of it, 1 = an output is nearly full: take what is told and call again.
 
@@ -167,9 +180,8 @@ def step(
     books = borrow(books)
     book_index = borrow(book_index)
     orders = borrow(orders)
-    rate_days = borrow(rate_days)
+    days = Days(first_day, borrow(sessions), borrow(cut_offs), borrow(rate_days))
     rates = borrow(rates)
-    sessions = borrow(sessions)
     ticks = borrow(ticks)
     depth = borrow(depth)
     signals = borrow(signals)
@@ -197,8 +209,7 @@ def step(
         now = max(shard.now, tick.time)
         if now // SECOND != shard.second:
             on_second(
-                shard, accounts, limits, subscriptions, instruments, books, orders, rate_days, sessions, first_day, told,
-                snapshots, alerts, now,
+                shard, accounts, limits, subscriptions, instruments, books, orders, days, told, snapshots, alerts, now,
             )  # fmt: skip
         shard.now = now
         if tick.instrument < 0:  # a clock: time passes

@@ -1,7 +1,8 @@
 """The exchange's calendar: which days NSE trades, and from when to when, by a dated table.
 
-A day has one continuous session for each session class. Times inside are nanoseconds: of an instant since the epoch
-(UTC), of a session since midnight in India. A year that the table does not cover is refused, never guessed.
+A day has a session of at most two parts for each session class, and a moment from which the broker takes no more MIS
+orders. Times inside are nanoseconds: of an instant since the epoch (UTC), of a session since midnight in India. A year
+that the table does not cover is refused, never guessed.
 
 Sources: NSE's yearly holiday circulars for the capital market and F&O segments (2026: CMTR71775, FAOP71777, and 15
 January added), its circulars on special sessions, and CMTR73362, CMTR74466, FAOP74467 for the closing auction session
@@ -39,11 +40,16 @@ HOLIDAYS: Final = {
 }
 
 # Sessions on days that would be closed. No times: as on a regular day.
-SPECIAL: Final = {
+SPECIAL: Final[dict[str, tuple[str, ...] | None]] = {
     "2023-11-12": ("18:15", "19:15"),  # Muhurat, Sunday
     "2024-01-20": None,  # Saturday, in place of Monday 22 January
-    "2024-03-02": ("09:15", "10:00"),  # Saturday, disaster recovery; the second part, from the other site, is left out
-    "2024-05-18": ("09:15", "10:00"),  # likewise
+    "2024-03-02": (
+        "09:15",
+        "10:00",
+        "11:30",
+        "12:30",
+    ),  # Saturday, disaster recovery: the second part from the other site
+    "2024-05-18": ("09:15", "10:00", "11:45", "12:40"),  # likewise
     "2024-11-01": ("18:00", "19:00"),  # Muhurat, Friday
     "2025-02-01": None,  # Saturday, budget
     "2025-10-21": ("13:45", "14:45"),  # Muhurat, Tuesday
@@ -51,12 +57,16 @@ SPECIAL: Final = {
     "2026-11-08": ("13:45", "14:45"),  # Muhurat, Sunday: announced; the hour is assumed to be that of 2025
 }
 
-# Regular hours from a date on: open, then the close of CASH, CASH_WITH_AUCTION and DERIVATIVES. Continuous trading
-# only: the closing auction (15:15 to 15:35) takes no stop orders and shows indicative prices.
+# Regular hours from a date on: open, the close of CASH, CASH_WITH_AUCTION and DERIVATIVES, and Zerodha's MIS cut-off of each.
+# Continuous trading only: the closing auction (15:15 to 15:35) takes no stop orders and shows indicative prices.
 TEMPLATES: Final = (
-    ("2023-01-01", "09:15", ("15:30", "15:30", "15:30")),
-    ("2026-08-03", "09:15", ("15:30", "15:15", "15:40")),
+    ("2023-01-01", "09:15", ("15:30", "15:30", "15:30"), ("15:20", "15:20", "15:25")),
+    ("2026-08-03", "09:15", ("15:30", "15:15", "15:40"), ("15:25", "15:12", "15:26")),
 )
+# On a special session MIS ends so long before the last close: what Zerodha announced for Muhurat of 2022.
+SPECIAL_CUT_OFF: Final = 10 * MINUTE
+WITHOUT_MIS: Final = ("2024-03-02", "2024-05-18")  # Zerodha took no MIS orders on the days of disaster recovery
+PARTS: Final = 2  # of a day's session, at most
 
 
 def _of_day(text: str) -> int:
@@ -64,28 +74,31 @@ def _of_day(text: str) -> int:
     return (int(hours) * 60 + int(minutes)) * MINUTE
 
 
-def _regular(date: dt.date) -> list[tuple[int, int]]:
-    opens, closes = [(o, c) for since, o, c in TEMPLATES if dt.date.fromisoformat(since) <= date][-1]
-    return [(_of_day(opens), _of_day(close)) for close in closes]
+def _regular(date: dt.date) -> tuple[list[tuple[int, int]], list[int]]:
+    _, opens, closes, cut_offs = [template for template in TEMPLATES if dt.date.fromisoformat(template[0]) <= date][-1]
+    return [(_of_day(opens), _of_day(close)) for close in closes], [_of_day(cut_off) for cut_off in cut_offs]
 
 
-def _sessions() -> npt.NDArray[np.int64]:
-    """The table of the module, one row a day."""
-    table = np.zeros((LAST_DAY - FIRST_DAY + 1, 3, 2), np.int64)
+def _tables() -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
+    """The tables of the module, one row a day."""
+    days = LAST_DAY - FIRST_DAY + 1
+    sessions, cut_offs = np.zeros((days, 3, PARTS, 2), np.int64), np.zeros((days, 3), np.int64)
     closed = {dt.date.fromisoformat(f"{year}-{day}") for year, days in HOLIDAYS.items() for day in days.split()}
     special = {dt.date.fromisoformat(day): hours for day, hours in SPECIAL.items()}
-    for n in range(len(table)):
+    for n in range(days):
         date = FIRST_DATE + dt.timedelta(days=n)
-        if date in special:
-            hours = special[date]
-            table[n] = [(_of_day(hours[0]), _of_day(hours[1]))] * 3 if hours else _regular(date)
-        elif date.weekday() < 5 and date not in closed:
-            table[n] = _regular(date)
-    return table
+        if hours := special.get(date):
+            times = [_of_day(text) for text in hours]
+            sessions[n, :, : len(times) // 2] = np.reshape(times, (-1, 2))
+            cut_offs[n] = times[0] if date.isoformat() in WITHOUT_MIS else times[-1] - SPECIAL_CUT_OFF
+        elif date in special or (date.weekday() < 5 and date not in closed):
+            sessions[n, :, 0], cut_offs[n] = _regular(date)
+    return sessions, cut_offs
 
 
-# By (day from FIRST_DAY, session class, open or close): ns since midnight in India; 0 and 0 = closed.
-SESSIONS: Final = _sessions()
+# By (day from FIRST_DAY, session class, part, open or close), and by (day, session class) from when the broker takes no more
+# MIS orders, exits included: ns since midnight in India; 0 = none. A day's first part comes first.
+SESSIONS, CUT_OFFS = _tables()
 
 
 def day_of(time_ns: Any) -> Any:
@@ -147,13 +160,13 @@ def previous_trading_day(date: dt.date) -> dt.date:
     return _neighbour(date, -1)
 
 
-def session(date: dt.date, session_class: int) -> tuple[int, int] | None:
-    """Open (inclusive) and close (exclusive) of a day's session, ns since the epoch; `None` where the day is closed.
+def session_parts(date: dt.date, session_class: int) -> list[tuple[int, int]]:
+    """Open (inclusive) and close (exclusive) of each part of a day's session, ns since the epoch; none on a closed day.
 
     Raises: `ValueError` for a day that the table does not cover.
     """
-    opens, closes = _row(date)[session_class].tolist()
-    return (midnight(date) + opens, midnight(date) + closes) if closes else None
+    begins = midnight(date)
+    return [(begins + opens, begins + closes) for opens, closes in _row(date)[session_class].tolist() if closes]
 
 
 def session_class(kind: str, closing_auction: bool) -> int:
@@ -171,7 +184,7 @@ def last_close(day: int) -> int | None:
     """When the last session class of a day closes, ns since the epoch; `None` where it is closed or not covered."""
     if not FIRST_DAY <= day <= LAST_DAY:
         return None
-    close = int(SESSIONS[day - FIRST_DAY, :, 1].max())
+    close = int(SESSIONS[day - FIRST_DAY, :, :, 1].max())
     return day * DAY - IST_OFFSET + close if close else None
 
 

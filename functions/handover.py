@@ -11,7 +11,7 @@ from typing import Any, Final
 from functions.shard import Shard
 
 _OF_THE_SHARD: Final = (
-    "now", "second", "day", "rates", "opens", "closes", "numbered", "ordinal",
+    "now", "second", "day", "rates", "opens", "closes", "cut_offs", "numbered", "ordinal",
 )  # fmt: skip
 _OF_ACCOUNTS: Final = (
     "realised", "unrealised", "charges", "gross", "committed", "max_drawdown", "signals", "rejected", "orders", "fills",

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from functions.arrays import Floats, Integers
-from functions.calendar import SECOND, session, session_class
+from functions.calendar import SECOND, session_class, session_parts
 from functions.events import InstrumentConfig
 from functions.money import micro
 
@@ -124,11 +124,11 @@ class Path:
 
 def path(market: Market, date: dt.date, seed: int) -> Path:
     """The day's path. Raises: `ValueError` where the exchange is closed or the calendar does not cover the day."""
-    hours = [session(date, c) for c in range(3)]
-    opened = [(opens, closes) for opens, closes in (h for h in hours if h is not None)]
+    hours = [session_parts(date, c) for c in range(3)]
+    opened = [part for parts in hours for part in parts]
     if not opened:
         raise ValueError(f"the exchange is closed on {date}: there is no session to simulate")
-    opens, closes = opened[0][0], max(close for _, close in opened)
+    opens, closes = min(opened)[0], max(close for _, close in opened)
     seconds = (closes - opens) // SECOND
     rng = np.random.default_rng([seed, date.toordinal()])
     regimes = _regimes(rng, seconds)
@@ -137,8 +137,10 @@ def path(market: Market, date: dt.date, seed: int) -> Path:
     logs = _shares(market, rng, volatility, activity)
     rates = np.array([i.ticks_per_second for i in market.instruments]) * (activity * REGIME_ACTIVITY[regimes])[:, None]
     for n, instrument in enumerate(market.instruments):
-        hours_of = hours[session_class(instrument.config.kind, instrument.config.closing_auction)]
-        rates[((hours_of[1] - opens) // SECOND if hours_of else 0) :, n] = 0.0
+        trades = np.zeros(seconds, bool)
+        for first, last in hours[session_class(instrument.config.kind, instrument.config.closing_auction)]:
+            trades[(first - opens) // SECOND : (last - opens) // SECOND] = True
+        rates[~trades, n] = 0.0
     pinned = np.zeros((seconds, len(market.instruments)), np.int8)
     _one_circuit_and_one_halt(market, rng, logs, rates, pinned)
     _follow(market, rng, logs)

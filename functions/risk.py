@@ -13,7 +13,7 @@ from typing import Final, NamedTuple
 
 import numpy as np
 
-from functions.calendar import DAY, IST_OFFSET
+from functions.calendar import DAY, IST_OFFSET, PARTS
 from functions.events import RiskLimits
 from functions.kernel import kernel
 from functions.money import micro, rupees
@@ -76,7 +76,10 @@ REFUSAL: Final = np.dtype(
         ("limit", "i8"),
         ("trigger", "i8"),
         ("now_of_day", "i8"),  # ns since IST midnight
-        ("opens", "i8"),  # the instrument's session that day, ns since IST midnight; 0 and 0 = closed
+        (
+            "opens",
+            "i8",
+        ),  # part of its session that goes on or is next, ns since IST midnight; 0 and 0 = closed
         ("closes", "i8"),
         ("subscription", "i4"),
         ("instrument", "i4"),
@@ -124,9 +127,26 @@ def unarmed(account, limits):
 
 @kernel
 def outside_session(shard, instrument, now):
-    """Closed, open inclusive to close exclusive; a day that the calendar or the charges do not cover is closed."""
+    """Open inclusive to close exclusive, in either part; a day that the calendar or the charges do not cover is closed."""
     of_day = (now + IST_OFFSET) % DAY
-    return of_day < shard.opens[instrument.session_class] or of_day >= shard.closes[instrument.session_class]
+    outside = True
+    for part in range(PARTS):
+        opens, closes = shard.opens[instrument.session_class, part], shard.closes[instrument.session_class, part]
+        outside = outside and (of_day < opens or of_day >= closes)
+    return outside
+
+
+@kernel
+def part_of(shard, instrument, now):
+    """The part of today's session that goes on or comes next; after the day's last close that one."""
+    of_day = (now + IST_OFFSET) % DAY
+    part = 0
+    while (
+        part + 1 < PARTS
+        and of_day >= shard.closes[instrument.session_class, part] < (shard.closes[instrument.session_class, part + 1])
+    ):
+        part += 1
+    return part
 
 
 @kernel
@@ -282,8 +302,9 @@ def write_refusal(refusal, shard, account, limits, instrument, book, signal, qua
     refusal.limit = signal.limit
     refusal.trigger = signal.trigger
     refusal.now_of_day = (now + IST_OFFSET) % DAY
-    refusal.opens = shard.opens[instrument.session_class]
-    refusal.closes = shard.closes[instrument.session_class]
+    part = part_of(shard, instrument, now)
+    refusal.opens = shard.opens[instrument.session_class, part]
+    refusal.closes = shard.closes[instrument.session_class, part]
     refusal.instrument = signal.instrument
     refusal.side = signal.side
 

@@ -14,7 +14,7 @@ import numpy as np
 from functions import account as fold
 from functions.account import SHARD, STRATEGY
 from functions.alerts import ALERT
-from functions.calendar import FIRST_DAY, SESSIONS
+from functions.calendar import CUT_OFFS, FIRST_DAY, SESSIONS
 from functions.codec import UNREADABLE
 from functions.costs import rate_table
 from functions.events import AccountConfig, InstrumentConfig, PaperVenue, StrategyConfig
@@ -185,7 +185,7 @@ class Shard:
         """Arguments of the kernel, made once: views cost more than the call."""
         fixed = (
             self.shard, self.accounts, self.limits, self.venues, self.subscriptions, self.strategies, self.instruments,
-            self.books, self.book_index, self.orders, self.rate_days, self.rates, SESSIONS,
+            self.books, self.book_index, self.orders, self.rate_days, self.rates, SESSIONS, CUT_OFFS,
         )  # fmt: skip
         self._state = tuple(records(array) for array in fixed)
         self._out = tuple(records(array) for array in self.outputs)

@@ -57,19 +57,25 @@ def _by_day(times: Integers) -> Iterator[tuple[int, Integers]]:
 
 def _of_one_day(config: InstrumentConfig, day: int, times: Integers, bar: int) -> Iterator[QualityReport]:
     midnight = day * DAY - IST_OFFSET
-    opens, closes = (SESSIONS[day - FIRST_DAY, session_class(config.kind, config.closing_auction)] + midnight).tolist()
-    inside = times[(times >= opens) & (times < closes)] if closes > midnight else times[:0]
+    parts = SESSIONS[day - FIRST_DAY, session_class(config.kind, config.closing_auction)]
+    parts = parts[parts[:, 1] > 0] + midnight
+    part = (
+        np.searchsorted(parts[:, 0], times, "right") - 1
+    )  # of each time the part that began last before it, -1 = none
+    trades = (part >= 0) & (times < np.append(parts[:, 1], 0)[part])
+    inside, part = times[trades], part[trades]
     if outside := len(times) - len(inside):
-        where = times[~np.isin(times, inside)]
+        where = times[~trades]
         yield _report(
             "outside_session", outside, f"{outside} rows of {date_of(day)} lie outside the session", config, where
         )
     if not len(inside):
         return
     if bar:
-        yield from _missing_minutes(config, day, inside, opens, closes, bar)
+        yield from _missing_bars(config, day, inside, parts, bar)
         return
-    steps = np.diff(inside)
+    opens, closes = int(parts[0, 0]), int(parts[-1, 1])
+    steps = np.where(np.diff(part) == 0, np.diff(inside), 0)  # from one part to the next nothing is missing
     if (gaps := steps > TICK_GAP).any():
         longest = int(steps.argmax())
         detail = f"{int(gaps.sum())} gaps of more than 5 s, the longest {steps[longest] / SECOND:,.1f} s"
@@ -82,19 +88,18 @@ def _of_one_day(config: InstrumentConfig, day: int, times: Integers, bar: int) -
             yield _report(kind, 1, f"{kind.replace('_', ' ')} by {silence / SECOND:,.1f} s", config, np.array(ends))
 
 
-def _missing_minutes(
-    config: InstrumentConfig, day: int, inside: Integers, opens: int, closes: int, bar: int
+def _missing_bars(
+    config: InstrumentConfig, day: int, inside: Integers, parts: Integers, bar: int
 ) -> Iterator[QualityReport]:  # fmt: skip
     """Bars that a whole session has and this day has not, and the longest run of them."""
-    present = np.unique((inside - opens) // bar)
-    expected = -(-(closes - opens) // bar)
-    missing = np.setdiff1d(np.arange(expected), present)
+    expected = np.concatenate([np.arange(opens, closes, bar) for opens, closes in parts.tolist()])
+    present = np.searchsorted(expected, inside, "right") - 1
+    missing = np.setdiff1d(np.arange(len(expected)), present)
     if not len(missing):
         return
-    runs = np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1)
-    longest = max(runs, key=len)
-    detail = f"{len(missing)} of {expected} bars of {date_of(day)} are missing, at most {len(longest)} in a row"
-    yield _report("missing_minutes", len(missing), detail, config, opens + np.array([longest[0], longest[-1]]) * bar)
+    longest = max(np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1), key=len)
+    detail = f"{len(missing)} of {len(expected)} bars of {date_of(day)} are missing, at most {len(longest)} in a row"
+    yield _report("missing_minutes", len(missing), detail, config, expected[longest[[0, -1]]])
 
 
 def _report(kind: str, count: int, detail: str, config: InstrumentConfig, times: Integers) -> QualityReport:

@@ -7,11 +7,11 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.calendar import SECOND, session
+from functions.calendar import SECOND, session_parts
 from functions.price_paths import Market
 from functions.simulator import Chunk, day
 
-OPEN = (session(dt.date(2025, 10, 21), 0) or (0, 0))[0]
+OPEN = session_parts(dt.date(2025, 10, 21), 0)[0][0]
 MUHURAT = dt.date(2025, 10, 21)  # an hour
 
 

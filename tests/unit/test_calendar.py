@@ -10,6 +10,7 @@ from functions import calendar
 from functions.calendar import (
     CASH,
     CASH_WITH_AUCTION,
+    CUT_OFFS,
     DAY,
     DERIVATIVES,
     FIRST_DAY,
@@ -25,7 +26,7 @@ from functions.calendar import (
     next_trading_day,
     previous_trading_day,
     seconds_passed,
-    session,
+    session_parts,
 )  # fmt: skip
 
 
@@ -36,9 +37,14 @@ def at(text: str) -> int:
 
 
 def hours(date: str, session_class: np.int64 = CASH) -> str:
-    opens_closes = session(dt.date.fromisoformat(date), int(session_class))
-    assert opens_closes is not None
-    return "-".join(dt.datetime.fromtimestamp(t // SECOND, INDIA).strftime("%H:%M") for t in opens_closes)
+    parts = session_parts(dt.date.fromisoformat(date), int(session_class))
+    return " ".join("-".join(f"{dt.datetime.fromtimestamp(t // SECOND, INDIA):%H:%M}" for t in part) for part in parts)
+
+
+def cut_offs(date: str) -> list[str]:
+    """When MIS ends for shares, shares with a closing auction and derivatives."""
+    minutes = CUT_OFFS[(dt.date.fromisoformat(date) - dt.date(2023, 1, 1)).days] // (60 * SECOND)
+    return [f"{m // 60:02d}:{m % 60:02d}" for m in minutes.tolist()]
 
 
 def trades(date: str) -> bool:
@@ -62,7 +68,8 @@ def test_from_3_august_2026_each_class_closes_at_its_own_time():
 )
 def test_a_holiday_is_closed_for_every_class(date):
     assert not trades(date)
-    assert [session(dt.date.fromisoformat(date), c) for c in range(3)] == [None, None, None]
+    assert [hours(date, c) for c in (CASH, CASH_WITH_AUCTION, DERIVATIVES)] == ["", "", ""]
+    assert cut_offs(date) == ["00:00"] * 3
 
 
 def test_the_sundays_and_saturdays_that_traded_are_open():
@@ -71,9 +78,28 @@ def test_the_sundays_and_saturdays_that_traded_are_open():
         "2025-02-01": "09:15-15:30",
         "2026-02-01": "09:15-15:30",
     }
-    assert hours("2024-03-02") == "09:15-10:00"
     assert not trades("2025-02-08")
     assert not trades("2025-02-02")
+
+
+def test_on_the_saturdays_of_disaster_recovery_two_parts_trade():
+    assert [hours("2024-03-02", c) for c in (CASH, CASH_WITH_AUCTION, DERIVATIVES)] == ["09:15-10:00 11:30-12:30"] * 3
+    assert hours("2024-05-18") == "09:15-10:00 11:45-12:40"
+
+
+def test_mis_ends_at_the_times_of_the_broker():
+    assert cut_offs("2026-07-31") == ["15:20", "15:20", "15:25"]
+    assert cut_offs("2026-08-03") == ["15:25", "15:12", "15:26"]
+    assert cut_offs("2025-02-01") == ["15:20", "15:20", "15:25"]  # a whole session, though a Saturday
+
+
+def test_mis_ends_ten_minutes_before_the_close_of_a_special_session():
+    assert cut_offs("2024-11-01") == ["18:50"] * 3
+    assert cut_offs("2026-11-08") == ["14:35"] * 3
+
+
+def test_the_broker_took_no_mis_orders_on_the_saturdays_of_disaster_recovery():
+    assert cut_offs("2024-03-02") == cut_offs("2024-05-18") == ["09:15"] * 3
 
 
 def test_the_hour_of_muhurat_is_the_session_of_diwali():
@@ -102,7 +128,7 @@ def test_the_next_and_the_previous_trading_day_jump_weekends_and_holidays():
 @pytest.mark.parametrize("date", [dt.date(2022, 12, 31), dt.date(2027, 1, 1)])
 def test_a_year_outside_the_table_is_refused_with_the_range_it_knows(date):
     assert not covers(date)
-    for ask in (is_trading_day, lambda d: session(d, 0)):
+    for ask in (is_trading_day, lambda d: session_parts(d, 0)):
         with pytest.raises(ValueError, match="knows 2023-01-01 to 2026-12-31"):
             ask(date)
 
@@ -122,9 +148,15 @@ def test_the_day_changes_at_midnight_in_india_compiled_or_not():
 
 def test_the_table_holds_times_of_day_and_zeros_where_the_market_is_closed():
     row = SESSIONS[(dt.date(2026, 8, 3) - dt.date(2023, 1, 1)).days]
-    assert (row / (60 * SECOND)).tolist() == [[555, 930], [555, 915], [555, 940]]
-    assert SESSIONS.shape == (1461, 3, 2)
+    assert (row // (60 * SECOND)).tolist() == [[[555, 930], [0, 0]], [[555, 915], [0, 0]], [[555, 940], [0, 0]]]
+    assert (SESSIONS.shape, CUT_OFFS.shape) == ((1461, 3, 2, 2), (1461, 3))
     assert SESSIONS.max() < DAY
+
+
+def test_every_day_with_a_session_has_a_moment_at_which_mis_ends_within_it():
+    opens, closes = SESSIONS[:, :, 0, 0], SESSIONS[..., 1].max(axis=2)
+    assert ((opens <= CUT_OFFS) & (closes >= CUT_OFFS)).all()
+    assert ((CUT_OFFS > 0) == (closes > 0)).all()
 
 
 def test_every_whole_second_of_a_day_passes_once():
@@ -144,3 +176,11 @@ def test_a_day_whose_data_outlasts_the_close_or_that_is_a_holiday_adds_no_second
     assert seconds_passed(late, monday).tolist() == [monday]
     assert seconds_passed(at("2025-11-23 10:00:00"), monday).tolist() == [monday]
     assert seconds_passed(at("2030-01-01 10:00:00"), at("2030-01-02 10:00:00")).tolist() == [at("2030-01-02 10:00:00")]
+
+
+def test_the_clock_goes_on_between_two_parts_and_until_the_last_close():
+    passed = seconds_passed(at("2024-03-02 09:59:59"), at("2024-03-04 09:15:00"))
+    assert passed[[0, -2, -1]].tolist() == [
+        at("2024-03-02 10:00:00"), at("2024-03-02 12:30:00"), at("2024-03-04 09:15:00"),
+    ]  # fmt: skip
+    assert len(passed) == 2 * 3600 + 1800 + 1 + 1

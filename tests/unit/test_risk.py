@@ -115,6 +115,51 @@ def test_the_session_opens_at_a_quarter_past_nine_and_is_over_at_half_past_three
     assert refused(buy(Desk(), at=at)) == expected
 
 
+SECOND_OF_MARCH = -795 * 86_400.0  # 2024-03-02, Saturday, ten o'clock: 09:15-10:00 and 11:30-12:30
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [
+        (-45 * 60 - 0.001, ["session"]),
+        (-45 * 60, ALLOWED),
+        (-0.001, ALLOWED),  # 09:59:59.999
+        (0, ["session"]),  # 10:00:00
+        (90 * 60 - 0.001, ["session"]),  # 11:29:59.999
+        (90 * 60, ALLOWED),  # 11:30:00
+        (150 * 60 - 0.001, ALLOWED),  # 12:29:59.999
+        (150 * 60, ["session"]),  # 12:30:00
+    ],
+)
+def test_a_session_of_two_parts_is_closed_between_them(at, expected):
+    assert refused(buy(Desk(), at=SECOND_OF_MARCH + at)) == expected
+
+
+@pytest.mark.parametrize(
+    ("at", "expected"),
+    [(-3600, "09:15:00-10:00:00"), (60, "11:30:00-12:30:00"), (3 * 3600, "11:30:00-12:30:00")],
+)
+def test_a_refusal_outside_the_session_names_the_part_that_is_next_or_the_last(at, expected):
+    desk = Desk()
+    refusal = first_refusal(buy(desk, at=SECOND_OF_MARCH + at))
+
+    (reason,) = explain(refusal, plain(desk.shard.limits[0]), plain(desk.shard.instruments[0]))
+    assert (reason.rule, reason.limit) == ("session", expected)
+
+
+@pytest.mark.parametrize(
+    ("days", "expected"),
+    [
+        (240, ["session"]),  # 2027-01-01, Friday, the first day after the calendar
+        (239, ALLOWED),  # 2026-12-31, Thursday, its last
+        (-1220, ["session"]),  # 2023-01-02, Monday: the calendar knows it, the charges do not
+        (-1129, ALLOWED),  # 2023-04-03, Monday, the first session with charges
+    ],
+)
+def test_a_day_that_the_calendar_or_the_charges_do_not_know_has_no_session(days, expected):
+    assert refused(buy(Desk(), at=days * 86_400.0)) == expected
+
+
 def test_a_holiday_has_no_session():
     first_of_may = -5 * 86_400.0  # 2026-05-01, Maharashtra Day
 

@@ -19,7 +19,7 @@ from functions.bad_ticks import (
     UNKNOWN_INSTRUMENT,
     counted,
 )
-from functions.calendar import SECOND, midnight, session
+from functions.calendar import SECOND, midnight, session_parts
 from functions.events import InstrumentConfig
 from functions.kernel import records
 from functions.money import micro
@@ -69,11 +69,11 @@ def test_the_instruments_are_those_that_the_demo_trades():
 
 def test_every_tick_lies_within_the_session_of_its_class(friday):
     for n, instrument in enumerate(MARKET.configs):
-        opens, closes = session(DATE, 2 if instrument.kind == "FUT" else int(instrument.closing_auction)) or (0, 0)
+        [(opens, closes)] = session_parts(DATE, 2 if instrument.kind == "FUT" else int(instrument.closing_auction))
         times = friday.of(n)["time"]
         assert opens <= times.min()
         assert closes - 30 * SECOND < times.max() < closes
-    assert friday.until == session(DATE, 2)[1]
+    assert friday.until == session_parts(DATE, 2)[0][1]
 
 
 def test_ticks_come_in_event_time_order_in_whole_microseconds(friday):
@@ -274,7 +274,7 @@ def test_a_day_is_drawn_at_fifty_thousand_ticks_a_second_or_more():
 def test_the_first_chunk_does_not_wait_for_the_day():
     """Drawn lazily: the first minute takes a small part of the time of the whole day."""
     first = next(day(MARKET, DATE, 1))
-    assert first.until == session(DATE, 0)[0] + SECOND
+    assert first.until == session_parts(DATE, 0)[0][0] + SECOND
     assert BLOCK_S == 60
 
 
