@@ -49,7 +49,7 @@ SPECIAL: Final[dict[str, tuple[str, ...] | None]] = {
         "11:30",
         "12:30",
     ),  # Saturday, disaster recovery: the second part from the other site
-    "2024-05-18": ("09:15", "10:00", "11:45", "12:40"),  # likewise
+    "2024-05-18": ("09:15", "10:00", "11:30", "12:30"),  # likewise
     "2024-11-01": ("18:00", "19:00"),  # Muhurat, Friday
     "2025-02-01": None,  # Saturday, budget
     "2025-10-21": ("13:45", "14:45"),  # Muhurat, Tuesday

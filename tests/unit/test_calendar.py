@@ -84,7 +84,7 @@ def test_the_sundays_and_saturdays_that_traded_are_open():
 
 def test_on_the_saturdays_of_disaster_recovery_two_parts_trade():
     assert [hours("2024-03-02", c) for c in (CASH, CASH_WITH_AUCTION, DERIVATIVES)] == ["09:15-10:00 11:30-12:30"] * 3
-    assert hours("2024-05-18") == "09:15-10:00 11:45-12:40"
+    assert hours("2024-05-18") == "09:15-10:00 11:30-12:30"
 
 
 def test_mis_ends_at_the_times_of_the_broker():
