@@ -13,9 +13,8 @@ any library may be used. Whatever keeps the protocol itself (a model that scores
 """
 
 import hashlib
-import importlib.util
 import inspect
-import os
+import linecache
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
@@ -26,7 +25,8 @@ import msgspec
 import numpy as np
 
 from functions.events import InstrumentConfig
-from functions.kernel import CACHE, fingerprint, records
+from functions.kernel import records
+from functions.kernel_cache import fingerprint
 from functions.orders import KINDS, PRODUCTS
 from functions.signals import DEFAULT_PRODUCT, NO_SIGNALS, SIGNAL
 from functions.ticks import NO_TICKS, TICK, Rows
@@ -103,7 +103,7 @@ def checked(specification: Mapping[str, Parameter], given: Mapping[str, Value]) 
 
 REQUEST: Final = np.dtype([("limit", "f8"), ("trigger", "f8"), ("kind", "i8"), ("product", "i8")], align=True)
 
-# A module of its own per strategy: closures and functions passed as arguments never come from Numba's disk cache.
+# A module of its own per strategy: Numba would compile a function that is passed as an argument anew in each process.
 _LOOP: Final = '''"""Generated: the loop over a batch for {module}.{name}."""
 
 from {module} import {name} as author
@@ -274,24 +274,18 @@ def sources(function: Callable[..., Any], seen: set[Path] | None = None) -> set[
 
 
 def _generated(author: CompiledStrategy) -> ModuleType:
-    """The strategy's loop as a module on disk, named after everything its code depends on."""
+    """The strategy's loop as a module, named after everything its code depends on."""
     text = _LOOP.format(
         module=author.__module__, name=author.__name__, request=", request" if author.takes_request else "",
         reset=_RESET if author.takes_request else "",
     )  # fmt: skip
     name = f"loop_{author.__name__}_{fingerprint(*sources(author.function))}"
     name += hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
-    path = CACHE / f"{name}.py"
-    if not path.exists():
-        draft = path.with_suffix(f".{os.getpid()}")
-        draft.write_text(text)
-        draft.replace(path)
-    specification = importlib.util.spec_from_file_location(name, path)
-    assert specification is not None
-    assert specification.loader is not None
-    module = importlib.util.module_from_spec(specification)
+    module = ModuleType(name)
+    module.__file__ = f"<{name}>"
+    linecache.cache[module.__file__] = (len(text), None, text.splitlines(keepends=True), module.__file__)
     sys.modules[name] = module
-    specification.loader.exec_module(module)
+    exec(compile(text, module.__file__, "exec"), module.__dict__)
     return module
 
 
