@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from math import gcd
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +12,9 @@ import xxhash
 from connectors.recorded.forms import Table
 from functions.arrays import Integers
 from functions.events import InstrumentConfig, InstrumentKind
-from functions.symbols import kind_of, lot_size_of, same_name, symbol_of, tick_size_of, tick_size_text
-from functions.ticks import Rows
+from functions.file_names import symbol_of
+from functions.lot_and_tick import finer_than_five_paise, lots_of, tick_size_text
+from functions.symbols import exchange_of, kind_of, plain_name, same_name
 
 
 @dataclass
@@ -25,6 +27,8 @@ class _Known:
     tick_size: str = ""
     kind: InstrumentKind = "EQ"
     given: InstrumentConfig | None = None
+    seen_lot: int = 0  # the largest number that divides every quantity that was seen; 0 = none was
+    finer: int = 0  # prices that are no multiple of five paise
 
 
 class Roster:
@@ -38,6 +42,10 @@ class Roster:
         self._listed: dict[int, _Known] = {}
         for config in given or ():
             self._add(_Known(config.instrument_token, config.tradingsymbol, given=config))
+
+    @property
+    def names(self) -> list[str]:
+        return [known.symbol for known in self._known]
 
     def _add(self, known: _Known) -> int:
         n = len(self._known)
@@ -67,7 +75,7 @@ class Roster:
         tokens, symbols = columns.pop("token", None), columns.pop("symbol", None)
         count = len(columns["time"])
         if tokens is None and symbols is None:
-            return np.full(count, self._symbol(symbol_of(table.path.name)), np.int64)
+            return np.full(count, self._symbol(symbol_of(table.path.name, _folder(table.path))), np.int64)
         if tokens is not None:
             distinct, first, inverse = _distinct(tokens)
             numbers = [
@@ -84,7 +92,7 @@ class Roster:
             return self._by_token[token]
         if listed := self._listed.get(token):
             return self._add(listed)
-        symbol = symbol or (symbol_of(path.name) if tokens == 1 else str(token))
+        symbol = symbol or (symbol_of(path.name, _folder(path)) if tokens == 1 else str(token))
         return self._add(_Known(token, symbol, kind=kind_of(symbol)))
 
     def _symbol(self, symbol: str) -> int:
@@ -98,23 +106,39 @@ class Roster:
             token += 1
         return self._add(_Known(token, symbol, kind=kind_of(symbol)))
 
-    def configs(self, rows: Rows, depth: Rows) -> list[InstrumentConfig]:
-        """The instruments; of those that nobody described, the tick and lot size that their prices and quantities keep to."""
-        return [known.given or self._config(n, known, rows) for n, known in enumerate(self._known)]
+    def measure(self, columns: dict[str, Any], instrument: Integers) -> None:
+        """Learns from one file's prices and quantities in which steps its instruments trade."""
+        count = len(self._known)
+        for name in ("price", "open", "high", "low", "close"):
+            if name in columns:
+                finer = finer_than_five_paise(columns[name], instrument, count)
+                for n in np.flatnonzero(finer).tolist():
+                    self._known[n].finer += int(finer[n])
+        for name in ("volume", "oi", "bid_quantity", "ask_quantity"):
+            if name in columns:
+                lots = lots_of(np.nan_to_num(columns[name]).astype(np.int64), instrument, count)
+                for n in np.flatnonzero(lots).tolist():
+                    self._known[n].seen_lot = gcd(self._known[n].seen_lot, int(lots[n]))
 
-    def _config(self, n: int, known: _Known, rows: Rows) -> InstrumentConfig:
-        mine = rows["instrument"] == n
-        derivative = known.kind in ("FUT", "CE", "PE")
-        bse = known.symbol.upper().startswith(("SENSEX", "BANKEX"))
-        exchange = ("BFO" if bse else "NFO") if derivative else ("BSE" if bse else "NSE")
+    def configs(self) -> list[InstrumentConfig]:
+        """The instruments; of those that nobody described, the tick and lot size that their prices and quantities keep to."""
+        return [known.given or self._config(known) for known in self._known]
+
+    def _config(self, known: _Known) -> InstrumentConfig:
+        symbol, enabled = plain_name(known.symbol), not self._given
+        exchange = exchange_of(known.symbol, known.kind)
         if known.kind == "INDEX":
-            return InstrumentConfig(known.token, known.symbol, exchange, "INDEX", "0", 0, enabled=not self._given)
-        lot = known.lot_size or (lot_size_of(rows[mine]) if derivative else 1)
-        tick = known.tick_size or tick_size_of(rows["price"][mine])
-        return InstrumentConfig(known.token, known.symbol, exchange, known.kind, tick, lot, enabled=not self._given)
+            return InstrumentConfig(known.token, symbol, exchange, "INDEX", "0", 0, enabled=enabled)
+        lot = known.lot_size or (known.seen_lot if known.kind != "EQ" else 1) or 1
+        tick = known.tick_size or ("0.01" if known.finer else "0.05")
+        return InstrumentConfig(known.token, symbol, exchange, known.kind, tick, lot, enabled=enabled)
 
 
 def _distinct(tokens: Integers) -> tuple[Integers, Integers, Integers]:
     if (tokens == tokens[0]).all():
         return tokens[:1], np.zeros(1, np.int64), np.zeros(len(tokens), np.int64)
     return np.unique(tokens, return_index=True, return_inverse=True)
+
+
+def _folder(path: Path) -> str:
+    return path.absolute().parent.name

@@ -70,7 +70,7 @@ def read(
             f"no rows between {start or 'the beginning'} and {end or 'the end'} in {', '.join(map(str, paths))}",
             remedy="choose dates that the files cover",
         )
-    configs = roster.configs(rows, depth)
+    configs = roster.configs()
     notes = [note for part in parts for note in part.notes]
     spacing = _spacing(len(configs), parts)
     reports = [named(note, configs) for note in notes] + list(silences(rows, configs, spacing))

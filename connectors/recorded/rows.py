@@ -52,18 +52,21 @@ def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool) ->
         raise DataError(f"{table.path} has no rows that can be read", remedy="leave it out, or record it again")
     instrument = roster.index(table, columns)
     time = np.ascontiguousarray(columns["time"]).astype(np.int64) * 1000
-    _refuse_unsorted(table, time, instrument, np.flatnonzero(good))
+    _refuse_unsorted(table, time, instrument, np.flatnonzero(good), roster.names)
     if window[0] > time[0] or window[1] <= time[-1]:
         inside = (time >= window[0]) & (time < window[1])
         columns = {name: values[inside] for name, values in columns.items()}
         time, instrument = time[inside], instrument[inside]
+    roster.measure(columns, instrument)
     notes = list(notes_of(columns, time, instrument, table.is_bars))
     if table.is_bars:
         return _bars(table, columns, time, instrument, unreadable, notes)
     return _ticks(table, columns, time, instrument, unreadable, notes)
 
 
-def _refuse_unsorted(table: Table, time: Integers, instrument: Integers, numbers: Integers) -> None:
+def _refuse_unsorted(
+    table: Table, time: Integers, instrument: Integers, numbers: Integers, names: list[str]
+) -> None:  # fmt: skip
     """Times may be equal, and each instrument may have its own run of them, but none may go back."""
     if (np.diff(time) >= 0).all():
         return
@@ -72,10 +75,12 @@ def _refuse_unsorted(table: Table, time: Integers, instrument: Integers, numbers
     back[order[1:]] = (np.diff(time[order]) < 0) & (np.diff(instrument[order]) == 0)
     if not back.any():
         return
+    of = f" of {names[int(instrument[np.argmax(back)])]}" if len(np.unique(instrument)) > 1 else ""
     row = int(np.flatnonzero(back)[0])
-    at, before = (dt.datetime.fromtimestamp(t / SECOND, INDIA).isoformat(" ") for t in (time[row], time[:row].max()))
+    earlier = time[:row][instrument[:row] == instrument[row]][-1]
+    at, before = (dt.datetime.fromtimestamp(t / SECOND, INDIA).isoformat(" ") for t in (time[row], earlier))
     raise DataError(
-        f"{table.path}: row {numbers[row] + 1} is out of order: {at} comes after {before}",
+        f"{table.path}: row {numbers[row] + 1} is out of order: {at} comes after {before}{of}",
         remedy="sort the file by time",
     )
 

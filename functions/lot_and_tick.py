@@ -1,0 +1,46 @@
+"""Lot and tick: the steps in which an instrument trades, as its own quantities and prices show them.
+
+For recordings that nobody described; a list of instruments says it better.
+"""
+
+from typing import Final
+
+import numpy as np
+
+from functions.arrays import Floats, Integers
+
+FIVE_PAISE: Final = 5
+
+
+def lots_of(quantities: Integers, instrument: Integers, count: int) -> Integers:
+    """The largest number that divides every quantity of each of `count` instruments; 0 where an instrument has none.
+
+    Shape: ``(n,)`` both, in any order, ``(count,)`` out. Units: shares.
+
+    >>> lots_of(np.array([650, 1300, 975, 7, 0]), np.array([0, 0, 0, 1, 2]), 3).tolist()
+    [325, 7, 0]
+    """
+    lots = np.zeros(count, np.int64)
+    np.gcd.at(lots, instrument, quantities)
+    return lots
+
+
+def finer_than_five_paise(prices: Floats, instrument: Integers, count: int) -> Integers:
+    """How many prices of each of `count` instruments are no multiple of five paise.
+
+    >>> finer_than_five_paise(np.array([100.05, 100.01, 99.95]), np.array([0, 1, 0]), 2).tolist()
+    [0, 1]
+    """
+    paise = np.rint(np.nan_to_num(prices) * 100).astype(np.int64)
+    return np.bincount(instrument[paise % FIVE_PAISE != 0], minlength=count)[:count]
+
+
+def tick_size_text(text: str) -> str:
+    """A tick size as its shortest text; none where it is zero.
+
+    >>> tick_size_text("0.0500"), tick_size_text("5.0000"), tick_size_text("0.0000")
+    ('0.05', '5.00', '')
+    """
+    whole, _, fraction = text.partition(".")
+    fraction = fraction.rstrip("0").ljust(2, "0")
+    return f"{whole}.{fraction}" if f"{whole}{fraction}".strip("0") else ""
