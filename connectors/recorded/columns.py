@@ -45,8 +45,11 @@ def selection(table: Table) -> dict[str, str]:
     if "token" in have:
         select["token"] = f"coalesce(try_cast({have['token']} AS BIGINT), -1)"
         wrong.append(f"try_cast({have['token']} AS BIGINT) IS NULL")
+    nameless = []
     if "symbol" in have:
         select["symbol"] = f"coalesce(trim({have['symbol']}), '')"
+        nameless = [f"coalesce(trim({have['symbol']}), '') = ''"] if "token" not in have else []
+    select["nameless"] = " OR ".join(nameless) or "false"
     select["wrong"] = " OR ".join(wrong) or "false"
     others = [f"{have[name]} IS NULL" for name in ("volume", "bid", "ask") if name in have]
     only_interest = not table.is_bars and "oi" in have and others
@@ -96,10 +99,11 @@ def judged(table: Table, columns: dict[str, Any]) -> tuple[Booleans, list[Unread
     no_time = (columns["time"] <= 0) | (columns["time"] > _LATEST)
     no_price = ~np.all([np.isfinite(p) for p in prices], axis=0)
     wrong = np.asarray(columns.pop("wrong"), bool)
+    nameless = np.asarray(columns.pop("nameless"), bool)
     large = np.any([np.abs(v) > _LARGEST for v in columns.values() if v.dtype.kind == "f"], axis=0) & ~no_price
     oi_only = np.asarray(columns.pop("oi_only"), bool) & ~no_time & ~wrong
     columns["oi_only_count"] = np.broadcast_to(np.int64(oi_only.sum()), no_time.shape)
-    bad = (no_time | no_price | wrong | large) & ~oi_only
+    bad = ((no_time | no_price | wrong | large) & ~oi_only) | nameless
     good = ~(bad | oi_only)
     rejected = table.rejected()
     if not bad.any() and not rejected:
@@ -111,6 +115,7 @@ def judged(table: Table, columns: dict[str, Any]) -> tuple[Booleans, list[Unread
         fault = "has no time that can be read" if no_time[n] else "has no price that is a number"
         fault = fault if no_time[n] or no_price[n] else "has a field that is no number"
         fault = "has a number that is too large" if large[n] and not no_time[n] else fault
+        fault = "has no symbol" if nameless[n] and not no_time[n] else fault
         unreadable.append(Unreadable(str(table.path), row, text, fault))
     return good, sorted(unreadable, key=lambda row: row.row)
 

@@ -281,6 +281,55 @@ def test_a_kite_dump_of_instruments_gives_names_lots_and_ticks(write):
     assert read(paths).instruments == [InstrumentConfig(13056002, "NIFTY26DECFUT", "NFO", "FUT", "0.10", 65)]
 
 
+def test_files_of_two_days_are_one_instrument_whose_name_has_no_date(write):
+    for day in (1, 2):
+        write("timestamp,ltp", f"2026-04-0{day} 10:00:00,1000.05", name=f"two/TCS_2026-04-0{day}.csv")
+        write("timestamp,ltp", f"2026-04-0{day} 10:00:00,22000.05", name=f"two/NIFTY 50_2026-04-0{day}.csv")
+    recording = read([write("", name="two/notes.md").parent])
+    assert [(i.tradingsymbol, i.kind) for i in recording.instruments] == [("NIFTY 50", "INDEX"), ("TCS", "EQ")]
+    assert recording.ticks["instrument"].tolist() == [0, 1, 0, 1]
+
+
+def test_files_named_by_their_day_are_of_the_instrument_that_their_folder_names(write):
+    for day in (1, 2):
+        write("timestamp,ltp", f"2026-04-0{day} 10:00:00,1000.05", name=f"INFY/2026-04-0{day}.csv")
+        path = write("timestamp,ltp", f"2026-04-0{day} 10:00:00,2000.05", name=f"symbol=M&M/2026-04-0{day}.csv")
+    assert [i.tradingsymbol for i in read([path.parent.parent]).instruments] == ["INFY", "M&M"]
+
+
+def test_one_symbol_in_the_spellings_of_three_sources_is_one_instrument(write):
+    paths = [
+        write("timestamp,ltp", f"2026-04-01 10:00:0{n},1000.05", name=f"{name}.csv")
+        for n, name in enumerate(("TCS", "TCS.NS", "tcs_1min"))
+    ]
+    assert [(i.tradingsymbol, i.exchange) for i in read(paths).instruments] == [("TCS", "NSE")]
+
+
+@pytest.mark.parametrize(
+    ("name", "volumes", "lot"),
+    [
+        ("NIFTY26APRFUT", (650, 1300, 975, 1950), 325),
+        ("NIFTY26APRFUT", (650, 1300, 65), 65),
+        ("NIFTY26APRFUT", (0, 195, 0, 130), 65),
+        ("NIFTY26APRFUT", (0, 0), 1),
+        ("BANKNIFTY28APR2650000PE", (30, 45, 15), 15),
+        ("SBIN", (650, 1300), 1),
+    ],
+)
+def test_the_lot_of_a_derivative_divides_every_volume_of_its_bars(write, name, volumes, lot):
+    lines = [f"2026-04-01 10:{n:02d}:00,100,101,99,100.05,{volume}" for n, volume in enumerate(volumes)]
+    [known] = read([write("timestamp,open,high,low,close,volume", *lines, name=f"{name}.csv")]).instruments
+    assert known.lot_size == lot
+
+
+def test_the_lot_of_a_derivative_divides_the_volumes_of_all_its_files(write):
+    paths = [
+        write("timestamp,ltp,volume", f"2026-04-0{day} 10:00:00,22000.05,{volume}", name=f"NIFTY26APRFUT_2026-04-0{day}.csv")
+        for day, volume in ((1, 195), (2, 130))
+    ]  # fmt: skip
+    assert [i.lot_size for i in read(paths).instruments] == [65]
+
+
 def test_files_are_merged_by_time_and_equal_times_keep_the_order_of_the_files(write):
     a = write("timestamp,ltp", "2025-10-08 10:00:00,1", "2025-10-08 10:00:02,2", name="A.csv")
     b = write("timestamp,ltp", "2025-10-08 10:00:00,3", "2025-10-08 10:00:01,4", name="B.csv")
@@ -398,6 +447,25 @@ def test_a_row_that_cannot_be_used_is_named_with_its_text(write, lines, message)
     with pytest.raises(DataError, match=message) as refused:
         read([write("timestamp,ltp", *lines)])
     assert refused.value.remedy
+
+
+@pytest.mark.parametrize("blank", ["", " ", '""'])
+def test_a_row_without_a_symbol_is_no_row_of_a_file_that_has_symbols(write, blank):
+    path = write(
+        "timestamp,symbol,ltp", "2026-04-01 10:00:00,TCS,100", f"2026-04-01 10:00:05,{blank},101", name="two.csv"
+    )  # fmt: skip
+    with pytest.raises(DataError, match=r"row 2 \(line 3\) has no symbol: '2026-04-01 10:00:05"):
+        read([path])
+    assert told(read([path], strict=False), "price") == [("TCS", 100.0)]
+
+
+def test_out_of_order_compares_times_of_the_same_instrument(write):
+    path = write(
+        "timestamp,symbol,ltp", "2026-04-01 10:00:00,A,1", "2026-04-01 10:30:00,B,1", "2026-04-01 09:59:00,A,1",
+        name="two.csv",
+    )  # fmt: skip
+    with pytest.raises(DataError, match=r"row 3 .*: 2026-04-01 09:59:00\S* comes after 2026-04-01 10:00:00\S* of A"):
+        read([path])
 
 
 def test_a_file_that_breaks_off_within_a_row_is_refused(write):
