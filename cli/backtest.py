@@ -67,6 +67,10 @@ def _chosen(recording: Recording, wanted: str | None) -> list[InstrumentConfig]:
     if wanted is None:
         return recording.instruments
     names = [name.strip() for name in wanted.split(",") if name.strip()]
+    if not names:
+        raise ConfigError(
+            f"--instruments names no instrument, was {wanted!r}", remedy="leave it out for all, or e.g. --instruments TCS,SBIN"
+        )  # fmt: skip
     chosen = [i for i in recording.instruments if i.tradingsymbol in names or str(i.instrument_token) in names]
     missing = set(names) - {i.tradingsymbol for i in chosen} - {str(i.instrument_token) for i in chosen}
     if missing:

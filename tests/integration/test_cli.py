@@ -113,6 +113,11 @@ def test_a_strategy_of_ones_own_runs_from_a_file_and_from_a_module(panda, ticks_
         (["backtest", "momentum", "--param", "window=1"], ["window is at least 2, was 1"]),
         (["backtest", "momentum", "--param", "window"], ["--param takes name=value, was 'window'"]),
         (["backtest", "momentum", "--instruments", "INFY"], ["no instrument INFY"]),
+        (["backtest", "momentum", "--instruments", ""], ["--instruments names no instrument", "leave it out for all"]),
+        (
+            ["backtest", "momentum", "--instruments", " ,,"],
+            ["--instruments names no instrument", "leave it out for all"],
+        ),
         (["backtest", "momentum", "--slippage-bps", "-1"], ["slippage_bps"]),
         (["backtest", "nowhere.py:Thing"], ["no file 'nowhere.py'"]),
         (["backtest", "no_module_of_mine:Thing"], ["no module 'no_module_of_mine'"]),
