@@ -1,9 +1,11 @@
 """Queries: what the archive is asked, by the API, the command line and anyone with SQL.
 
 A connection reads the lake and nothing else, and writes nowhere: it may open files under the lake only, its
-configuration is locked, and a query has to be one SELECT.
+configuration is locked, and a query has to be one SELECT. What the lake has no file of yet has no rows.
 """
 
+import glob
+import os
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,14 +14,13 @@ from datetime import UTC, datetime
 from decimal import Decimal
 from importlib import resources
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, get_args
 
 import duckdb
 
 from connectors.errors import ConfigError, DataError
-from connectors.lake.files import prepare
 from connectors.lake.stores import Lake, Store, literal, store_at
-from connectors.settings import LakeSettings
+from connectors.settings import Broker, LakeSettings
 from functions.money import rupees
 from functions.topics import archived
 
@@ -27,7 +28,6 @@ VIEWS: Final = (
     "ticks", "clocks", "quality", "signals", "validated", "rejections", "fills", "orders", "pnl", "strategy_pnl",
     "alerts", "commands", "dead_letters",
 )  # fmt: skip
-_SOME_BROKER: Final = ("paper",)  # every view finds at least the empty files of one broker
 
 Cursor = tuple[str, str]  # timestamp and id of the last item of the page before
 
@@ -35,41 +35,64 @@ Cursor = tuple[str, str]  # timestamp and id of the last item of the page before
 # --- connecting -------------------------------------------------------------------------------------------------------
 
 
-def found(lake: Lake) -> Store:
-    """The store of a lake that is there. Raises: `ConfigError` where it is not."""
+def _store(lake: Lake) -> Store:
     settings = lake if isinstance(lake, LakeSettings) else LakeSettings(path=str(lake))
     if settings.bucket:
         return store_at(settings)
-    path = Path(settings.path).expanduser().resolve()
-    if not path.is_dir():
-        raise ConfigError(f"there is no lake at {path}", remedy="`panda demo` or `panda run archive` makes one")
-    return store_at(path)
+    return store_at(Path(settings.path).expanduser().resolve())
+
+
+def _refuse_where_there_is_none(store: Store) -> None:
+    """Raises: `ConfigError` where no topic of ours has a file."""
+    if _holds_topics(store):
+        return
+    path, what, remedy = Path(store.url), "", "`panda demo` or `panda run archive` makes one"
+    if path.is_file():
+        what = ": it is a file"
+    elif path.exists():
+        what = ": no topic has a file there"
+        below = [
+            inner for inner in (path / "lake", path / "demo" / "lake", path.parent) if _holds_topics(store_at(inner))
+        ]
+        remedy = f"there is one at {below[0]}" if below else remedy
+    raise ConfigError(f"there is no lake at {store.url}{what}", remedy=remedy)
+
+
+def _holds_topics(store: Store) -> bool:
+    return not store.topics().isdisjoint(archived(get_args(Broker)))
 
 
 def connect(lake: Lake) -> duckdb.DuckDBPyConnection:
-    """A connection with the views of `views.sql` over this lake.
-
-    Raises: `ConfigError` where there is no such lake, `DependencyError` where its empty files cannot be made.
-    """
-    return _connected(found(lake))
+    """A connection with the views of `views.sql` over this lake. Raises: `ConfigError` where there is none."""
+    store = _store(lake)
+    _refuse_where_there_is_none(store)
+    return _connected(store)
 
 
 def _connected(store: Store) -> duckdb.DuckDBPyConnection:
-    prepare(store, archived(_SOME_BROKER))
+    spill = f"{os.environ.get('TMPDIR', '/tmp')}/panda-sql-{os.getpid()}"  # only of what does not fit memory; removed
     connection = duckdb.connect(
-        config={"autoinstall_known_extensions": False, "autoload_known_extensions": False, "memory_limit": "2GB"}
-    )
+        config={
+            "autoinstall_known_extensions": False, "autoload_known_extensions": False, "memory_limit": "2GB",
+            "temp_directory": spill,
+        }
+    )  # fmt: skip
     store.attach(connection)
     _point_at(connection, store)
     connection.execute(resources.files("analytics").joinpath("views.sql").read_text(encoding="utf-8"))
-    connection.execute(f"SET allowed_directories = [{literal(store.url)}]")
+    connection.execute(f"SET allowed_directories = [{literal(store.url)}, {literal(_pattern(store))}]")
     connection.execute("SET enable_external_access = false")
     connection.execute("SET lock_configuration = true")
     return connection
 
 
 def _point_at(connection: duckdb.DuckDBPyConnection, store: Store) -> None:
-    connection.execute("SET VARIABLE lake = ?", [store.url])
+    connection.execute("SET VARIABLE lake = ?", [_pattern(store)])
+
+
+def _pattern(store: Store) -> str:
+    """The lake where files are looked for by patterns: its name stands for itself, whatever is in it."""
+    return store.url if "://" in store.url else glob.escape(store.url)
 
 
 # --- any question -----------------------------------------------------------------------------------------------------
@@ -103,6 +126,7 @@ def sql(
         raise ConfigError(f"the query cannot run: {error}", remedy=remedy) from error
 
 
+_HOLDS_ANY: Final = "SELECT file FROM glob(getvariable('lake') || '/*/*/*.parquet') LIMIT 1"
 _COUNTS: Final = """
     SELECT regexp_extract(file_name, '/([^/]+)/date=[^/]+/[^/]+$', 1) AS topic, CAST(sum(num_rows) AS BIGINT) AS records
     FROM parquet_file_metadata(getvariable('lake') || '/*/*/*.parquet') GROUP BY topic ORDER BY topic
@@ -111,16 +135,25 @@ _COUNTS: Final = """
 
 def counts(connection: duckdb.DuckDBPyConnection) -> dict[str, int]:
     """Records archived of each topic, copies included; from the files' footers. Raises: `DataError`."""
-    return dict(sql(connection, _COUNTS)[1])
+    return dict(sql(connection, _COUNTS)[1]) if sql(connection, _HOLDS_ANY)[1] else {}
+
+
+_OF_THE_QUESTION: Final = (
+    duckdb.PermissionException, duckdb.ParserException, duckdb.BinderException, duckdb.CatalogException,
+)  # fmt: skip
 
 
 def _is_damage(error: duckdb.Error) -> bool:
     """Whether a file is at fault and not the question."""
-    text = str(error)
-    return ".parquet" in text and not isinstance(error, (duckdb.PermissionException, duckdb.ParserException))
+    return ".parquet" in str(error) and not isinstance(error, _OF_THE_QUESTION)
 
 
 def _damaged(error: duckdb.Error) -> DataError:
+    if "schema mismatch" in str(error):
+        return DataError(
+            f"a file of the lake has other columns than those before it: {error}",
+            remedy="another version wrote it: ask with that version, or archive anew into an empty directory",
+        )
     return DataError(
         f"a file of the lake cannot be read: {error}",
         remedy="restart the archive: it sets the file aside and reads it again",
@@ -186,10 +219,15 @@ def _naive(timestamp: str) -> datetime:
 
 
 class Queries:
-    """The read functions over one lake; any thread may call them."""
+    """The read functions over one lake; any thread may call them.
 
-    def __init__(self, lake: Lake) -> None:
-        self._store = found(lake)
+    One that is `awaited` need not be there: it is empty until its archive has made it. Raises: `ConfigError`.
+    """
+
+    def __init__(self, lake: Lake, *, awaited: bool = False) -> None:
+        self._store = _store(lake)
+        if not awaited:
+            _refuse_where_there_is_none(self._store)
         self._connection = _connected(self._store)
         self._opening = threading.Lock()
 
@@ -270,7 +308,13 @@ class Queries:
 
     def counts(self) -> dict[str, int]:
         """Records archived of each topic, copies included."""
-        return {row["topic"]: row["records"] for row in self._rows(_COUNTS, [])}
+        counted = self._rows(_COUNTS, []) if self._rows(_HOLDS_ANY, []) else []
+        return {row["topic"]: row["records"] for row in counted}
+
+    def check(self) -> None:
+        """Raises: `PipelineError` where the lake is not there (yet), or its files cannot be read."""
+        _refuse_where_there_is_none(self._store)
+        self.counts()
 
     def close(self) -> None:
         self._connection.close()

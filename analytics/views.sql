@@ -1,4 +1,4 @@
--- Views over the lake, for `panda sql`, the API and any DuckDB:
+-- Views over the lake, for `panda sql`, the API and any DuckDB from 2.0 on:
 --
 --     duckdb -cmd "SET VARIABLE lake = '.panda/lake'" -cmd ".read analytics/views.sql"
 --
@@ -8,10 +8,25 @@
 
 CREATE OR REPLACE MACRO money(text) AS TRY_CAST(text AS DECIMAL(18, 6));
 
+-- The records of all topics but ticks. Nobody has to have written any: the second half has no rows, but all columns.
+CREATE OR REPLACE MACRO records_of(topic_pattern) AS TABLE
+SELECT topic, partition, "offset", key, id, type, timestamp, correlation_id, causation_id, data, raw, headers, broker,
+    source, date
+FROM (
+    SELECT * FROM read_parquet(
+        getvariable('lake') || '/' || topic_pattern || '/*/*.parquet', hive_types = {'date': DATE}, allow_empty = true
+    )
+    UNION ALL BY NAME SELECT NULL::VARCHAR AS topic, NULL::INTEGER AS partition, NULL::BIGINT AS "offset",
+        NULL::VARCHAR AS key, NULL::VARCHAR AS id, NULL::VARCHAR AS type, NULL::TIMESTAMP AS timestamp,
+        NULL::VARCHAR AS correlation_id, NULL::VARCHAR AS causation_id, NULL::VARCHAR AS data, NULL::BLOB AS raw,
+        NULL::VARCHAR AS headers, NULL::VARCHAR AS broker, NULL::VARCHAR AS source, NULL::DATE AS date
+    WHERE false
+);
+
 -- An event's copies lie under one date and time: a condition on them reaches the files through the window.
 CREATE OR REPLACE MACRO events_of(topic_pattern, event_type) AS TABLE
 SELECT split_part(topic, '.', 1) AS topic_broker, *
-FROM read_parquet(getvariable('lake') || '/' || topic_pattern || '/*/*.parquet', hive_types = {'date': DATE})
+FROM records_of(topic_pattern)
 WHERE type = event_type AND data IS NOT NULL
 QUALIFY row_number() OVER (PARTITION BY date, timestamp, id ORDER BY topic, partition, "offset") = 1;
 
@@ -20,7 +35,17 @@ QUALIFY row_number() OVER (PARTITION BY date, timestamp, id ORDER BY topic, part
 CREATE OR REPLACE VIEW ticks AS
 SELECT timestamp, instrument_token, last_price, volume_traded, oi, bid, ask, bid_quantity, ask_quantity, session,
     sequence, depth, id, partition, "offset", date
-FROM read_parquet(getvariable('lake') || '/market.ticks/*/*.parquet', hive_types = {'date': DATE})
+FROM (
+    SELECT * FROM read_parquet(
+        getvariable('lake') || '/market.ticks/*/*.parquet', hive_types = {'date': DATE}, allow_empty = true
+    )
+    UNION ALL BY NAME SELECT NULL::INTEGER AS partition, NULL::BIGINT AS "offset", NULL::VARCHAR AS id,
+        NULL::TIMESTAMP AS timestamp, NULL::BIGINT AS instrument_token, NULL::DOUBLE AS last_price,
+        NULL::BIGINT AS volume_traded, NULL::BIGINT AS oi, NULL::DOUBLE AS bid, NULL::DOUBLE AS ask,
+        NULL::BIGINT AS bid_quantity, NULL::BIGINT AS ask_quantity, NULL::BIGINT AS session, NULL::BIGINT AS sequence,
+        NULL::VARCHAR AS depth, NULL::DATE AS date
+    WHERE false
+)
 WHERE id IS NOT NULL
 QUALIFY row_number() OVER (PARTITION BY date, instrument_token, timestamp, id ORDER BY partition, "offset") = 1;
 
@@ -163,7 +188,7 @@ SELECT headers->>'topic' AS topic, TRY_CAST(headers->>'partition' AS INTEGER) AS
     TRY_CAST(headers->>'offset' AS BIGINT) AS "offset", headers->>'step' AS step, headers->>'error' AS error,
     headers->>'message' AS message, TRY_CAST(headers->>'attempts' AS INTEGER) AS attempts, timestamp, id, type, key,
     raw, date
-FROM read_parquet(getvariable('lake') || '/*.dlq/*/*.parquet', hive_types = {'date': DATE}) AS letters
+FROM records_of('*.dlq') AS letters
 QUALIFY row_number() OVER (
     PARTITION BY letters.topic, headers->>'topic', headers->>'partition',
         coalesce(headers->>'offset', 'unknown: ' || letters."offset"), headers->>'step'

@@ -19,12 +19,10 @@ from connectors.ending import stop_on_signals, stopping
 from connectors.errors import ConfigError, exit_code_of
 from connectors.heartbeat import READY_FILE, beat
 from connectors.kafka.source import Offsets
-from connectors.lake.files import prepare
-from connectors.lake.stores import store_at
 from connectors.logging import logger
 from connectors.redis import connect
 from connectors.settings import ApiSettings, Settings, load
-from functions.topics import MARKET_QUALITY, SYSTEM_ALERTS, archived, outputs
+from functions.topics import MARKET_QUALITY, SYSTEM_ALERTS, outputs
 
 PATIENCE_S: Final = 2.0  # for the broker, which only tells lags here
 GRACEFUL_S: Final = 3  # for answers under way when it is asked to stop
@@ -102,8 +100,7 @@ def serve(settings: Settings) -> None:
     bound = listening(settings.api)
     stop_on_signals()  # until uvicorn takes over, and after: it raises them again
     ends = _Ends(settings)
-    prepare(store_at(settings.lake), archived(settings.active_brokers))
-    client, queries = connect(settings.redis), Queries(settings.lake)
+    client, queries = connect(settings.redis), Queries(settings.lake, awaited=True)
     config = uvicorn.Config(
         create_app(settings, client, queries, ends), log_config=None, access_log=False, server_header=False, lifespan="off",
         timeout_graceful_shutdown=GRACEFUL_S,

@@ -148,7 +148,7 @@ def ready(sources: From) -> Alive:
 def health(sources: From) -> Health:
     """Every dependency, how far each cache has come, and how each flow does."""
     lake = circuit("lake", lost="lake.unavailable", found="lake.available")
-    dependencies = [_probed("redis", sources.redis, sources.ping), _probed("lake", lake, sources.queries.counts)]
+    dependencies = [_probed("redis", sources.redis, sources.ping), _probed("lake", lake, sources.queries.check)]
     caches: dict[str, CacheState] = {}
     ends: dict[str, dict[tuple[str, int], int]] = {}
     if sources.ends is not None:

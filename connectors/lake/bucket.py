@@ -113,6 +113,10 @@ class Bucket:
 
     # --- files --------------------------------------------------------------------------------------------------------
 
+    def topics(self) -> set[str]:
+        with self.told() as objects:
+            return {PurePosixPath(found).name for found in obstore.list_with_delimiter(objects)["common_prefixes"]}
+
     def listed(self, below: str) -> list[Stored]:
         with self.told() as objects:
             found = [item for batch in obstore.list(objects, prefix=below or None) for item in batch]

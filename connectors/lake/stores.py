@@ -38,6 +38,10 @@ class Store(Protocol):
         """What stands before a name when DuckDB reads it."""
         ...
 
+    def topics(self) -> set[str]:
+        """The topics that have a file; none where there is no lake. Raises: `ConfigError` where nobody may look."""
+        ...
+
     def listed(self, below: str) -> list[Stored]:
         """All files below a directory, whole ones only."""
         ...
@@ -130,6 +134,17 @@ class Directory:
                 remedy="make room or give access; the archive goes on where it stopped",
             ) from error
 
+    def topics(self) -> set[str]:
+        try:
+            with os.scandir(self._path) as entries:
+                return {entry.name for entry in entries if any(Path(entry.path).glob("date=*/*.parquet"))}
+        except (FileNotFoundError, NotADirectoryError):
+            return set()
+        except PermissionError as error:
+            raise ConfigError(
+                f"the lake {self._path} cannot be read: {error.strerror}", remedy="ask as a user who may read it"
+            ) from error
+
     def listed(self, below: str) -> list[Stored]:
         found = []
         for path in (self._path / below).glob("**/*"):
@@ -144,7 +159,7 @@ class Directory:
 
     def put(self, name: PurePosixPath, write: Callable[[Path], None]) -> None:
         target = self._path / name
-        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")  # a reader may prepare the lake too
+        temporary = target.with_name(f".{target.name}.{os.getpid()}.tmp")
         with self._told(name):
             try:
                 target.parent.mkdir(parents=True, exist_ok=True)

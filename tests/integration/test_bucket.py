@@ -21,6 +21,7 @@ from connectors.kafka.records import Record
 from connectors.lake import bucket
 from connectors.lake.archive import Archive
 from connectors.lake.bucket import _client
+from connectors.lake.stores import store_at
 from connectors.settings import LakeSettings
 from dataflows import archive as flow
 from functions.topics import archived as archived_topics
@@ -121,7 +122,19 @@ def test_the_views_and_the_read_functions_answer_from_a_bucket(lake: LakeSetting
     queries.close()
 
 
+def test_an_empty_bucket_is_no_lake_and_stays_empty(lake: LakeSettings):
+    with pytest.raises(ConfigError, match=f"there is no lake at {lake.path}"):
+        connect(lake)
+    queries = Queries(lake, awaited=True)
+    assert (queries.fills("paper"), queries.counts()) == ([], {})
+    queries.close()
+
+    assert [str(item.name) for item in store_at(lake).listed("")] == []
+
+
 def test_a_query_cannot_read_beyond_the_lake(lake: LakeSettings):
+    archived(lake, [many(1)])
+
     with pytest.raises(ConfigError, match="the query cannot run"):
         sql(connect(lake), f"SELECT * FROM read_parquet('s3://{lake.bucket}/other/*.parquet')")
 

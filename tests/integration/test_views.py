@@ -1,9 +1,11 @@
 """The views and read functions, over lakes that the archive itself wrote."""
 
+import resource
 import shutil
 import subprocess
 import sys
 from collections.abc import Sequence
+from contextlib import closing
 from decimal import Decimal
 from pathlib import Path
 from typing import Any
@@ -73,13 +75,15 @@ def lake(day: Path, tmp_path: Path) -> Path:
 # --- views ------------------------------------------------------------------------------------------------------------
 
 
-def test_an_empty_lake_has_every_view_with_the_columns_of_a_full_one(day: Path, tmp_path: Path):
-    with connect(tmp_path) as empty, connect(day) as full:
+def test_a_lake_without_records_has_every_view_with_the_columns_of_a_full_one(day: Path, tmp_path: Path):
+    made = fill_lake(tmp_path / "made", [])
+    with connect(made) as empty, connect(day) as full, closing(Queries(tmp_path / "not yet", awaited=True)) as awaited:
         for view in VIEWS:
-            described = sql(empty, f"SELECT column_name, column_type FROM (DESCRIBE {view})")[1]
+            columns = f"SELECT column_name, column_type FROM (DESCRIBE {view})"
+            described = sql(full, columns)[1]
 
-            assert described == sql(full, f"SELECT column_name, column_type FROM (DESCRIBE {view})")[1]
-            assert sql(empty, f"SELECT * FROM {view}")[1] == []
+            assert sql(empty, columns)[1] == awaited.sql(columns)[1] == described
+            assert sql(empty, f"SELECT * FROM {view}")[1] == awaited.sql(f"SELECT * FROM {view}")[1] == []
             assert '"NULL"' not in {kind for _, kind in described}
 
 
@@ -192,10 +196,105 @@ def test_the_file_of_views_works_in_any_duckdb(lake: Path):
 # --- asking -----------------------------------------------------------------------------------------------------------
 
 
-def test_where_there_is_no_lake_it_says_so_and_makes_none(tmp_path: Path):
-    with pytest.raises(ConfigError, match="there is no lake at"):
-        connect(tmp_path / "typing mistake")
-    assert not (tmp_path / "typing mistake").exists()
+NO_LAKES = ["missing", "empty", "file", "parquet of others", "notes"]
+
+
+def no_lake(kind: str, directory: Path) -> Path:
+    path = directory / "typing mistake"
+    if kind == "file":
+        path.write_text("a,b\n1,2\n")
+    elif kind == "parquet of others":
+        (path / "trades" / "date=2026-05-06").mkdir(parents=True)
+        duckdb.sql("SELECT 1 AS a").write_parquet(str(path / "trades" / "date=2026-05-06" / "0-0-0.parquet"))
+    elif kind != "missing":
+        path.mkdir()
+    if kind == "notes":
+        (path / "market.ticks").mkdir()
+        (path / "market.ticks" / "README.md").write_text("nothing yet")
+    return path
+
+
+def everything(directory: Path) -> dict[str, bytes | None]:
+    return {str(p): p.read_bytes() if p.is_file() else None for p in sorted(directory.rglob("*"))}
+
+
+@pytest.mark.parametrize("kind", NO_LAKES)
+def test_where_there_is_no_lake_it_says_so_and_makes_none(kind: str, tmp_path: Path):
+    path = no_lake(kind, tmp_path)
+    before = everything(tmp_path)
+
+    for ask_for in (connect, Queries):
+        with pytest.raises(ConfigError, match=f"there is no lake at {path}") as refused:
+            ask_for(path)
+    assert refused.value.remedy
+    assert everything(tmp_path) == before
+
+
+def test_a_lake_beside_the_folder_that_is_named_is_pointed_at(day: Path, tmp_path: Path):
+    (tmp_path / "desk").mkdir()
+    shutil.copytree(day, tmp_path / "desk" / "lake")
+
+    for named in ("desk", "desk/lake/market.ticks"):
+        with pytest.raises(ConfigError) as refused:
+            connect(tmp_path / named)
+        assert refused.value.remedy == f"there is one at {tmp_path / 'desk' / 'lake'}"
+
+
+def test_a_lake_that_is_awaited_is_empty_until_its_archive_has_made_it(tmp_path: Path):
+    with closing(Queries(tmp_path / "lake", awaited=True)) as queries:
+        assert (queries.fills("paper"), queries.counts(), queries.order("paper", "o1")) == ([], {}, None)
+        with pytest.raises(ConfigError, match="there is no lake"):
+            queries.check()
+        assert list(tmp_path.iterdir()) == []
+
+        fill_lake(tmp_path / "lake", Log().append(filled("o1")))
+
+        queries.check()
+        assert [fill.order_id for fill in queries.fills("paper")] == ["o1"]
+        assert queries.counts()["paper.orders.filled"] == 1
+
+
+def test_topics_that_an_earlier_version_did_not_archive_have_no_rows(lake: Path):
+    for topic in ("market.clock", "market.ticks", "paper.signals.rejected", "paper.commands"):
+        shutil.rmtree(lake / topic)
+    for letters in lake.glob("*.dlq"):
+        shutil.rmtree(letters)
+    before = everything(lake)
+
+    gone = ("clocks", "ticks", "rejections", "commands", "dead_letters")
+    assert [ask(lake, f"SELECT count(*) FROM {view}") for view in gone] == [[(0,)]] * 5
+    assert ask(lake, "SELECT count(*) FROM fills") == [(2,)]
+    assert everything(lake) == before
+
+
+def test_a_column_that_an_earlier_version_did_not_write_is_null(lake: Path):
+    for file in lake.glob("paper.orders.filled/*/*.parquet"):
+        older = duckdb.sql(f"SELECT * EXCLUDE (correlation_id) FROM read_parquet('{file}', hive_partitioning=false)")
+        older.write_parquet(str(file.with_suffix(".older")))
+        file.with_suffix(".older").rename(file)
+
+    assert ask(lake, "SELECT order_id, correlation_id FROM fills") == [("o1", None)] * 2
+
+
+def test_files_of_two_versions_are_told_apart_from_damaged_ones(lake: Path):
+    [part] = (lake / "paper.orders.filled" / "date=2026-05-06").glob("*.parquet")
+    duckdb.sql(f"SELECT * EXCLUDE (data) FROM read_parquet('{part}', hive_partitioning=false)").write_parquet(
+        str(part.with_suffix(".other"))
+    )
+    part.with_suffix(".other").rename(part)
+
+    with pytest.raises(
+        DataError, match=r"has other columns than those before it.*filled/date=2026-05-06/0-0-3\.parquet"
+    ):
+        ask(lake, "SELECT * FROM fills")
+
+
+@pytest.mark.parametrize("name", ["a[1]", "what?", "*", "it's", "a b"])
+def test_a_lakes_name_stands_for_itself(day: Path, tmp_path: Path, name: str):
+    shutil.copytree(day, tmp_path / name)
+    (tmp_path / "a1").mkdir()
+
+    assert ask(tmp_path / name, "SELECT count(*) FROM fills") == [(2,)]
 
 
 @pytest.mark.parametrize("query", ["SELECT nonsense FROM fills", "SELEC 1", "SELECT * FROM nowhere", "SELECT 1 +"])
@@ -301,8 +400,12 @@ def test_counts_are_the_records_of_each_topic(lake: Path):
 
 
 def panda(query: str, lake: Path) -> subprocess.CompletedProcess[str]:
+    """As a process that may not write a byte into any file."""
     command = [sys.executable, "-m", "cli", "sql", query, "--lake", str(lake), "--json"]
-    return subprocess.run(command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], check=False)
+    return subprocess.run(
+        command, capture_output=True, text=True, cwd=Path(__file__).resolve().parents[2], check=False,
+        preexec_fn=lambda: resource.setrlimit(resource.RLIMIT_FSIZE, (0, 0)),
+    )  # fmt: skip
 
 
 def test_panda_sql_answers_with_one_line_of_json(day: Path):
@@ -316,3 +419,17 @@ def test_panda_sql_refuses_with_exit_code_2_and_writes_nothing_to_standard_outpu
 
     assert (refused.returncode, refused.stdout) == (2, "")
     assert "a query is one SELECT" in refused.stderr
+
+
+@pytest.mark.parametrize("kind", NO_LAKES)
+def test_panda_sql_over_what_is_no_lake_exits_2_with_a_remedy_and_writes_nothing(kind: str, tmp_path: Path):
+    path = no_lake(kind, tmp_path)
+    before = everything(tmp_path)
+
+    refused = panda("SELECT count(*) FROM fills", path)
+
+    assert (refused.returncode, refused.stdout) == (2, "")
+    assert f"error: there is no lake at {path}" in refused.stderr
+    assert "`panda demo` or `panda run archive` makes one" in refused.stderr
+    assert "Traceback" not in refused.stderr
+    assert everything(tmp_path) == before
