@@ -14,7 +14,7 @@ import numpy as np
 
 from connectors.errors import ConfigError
 from functions.assignment import Seat, homeless, shard_of
-from functions.configuration import validate
+from functions.configuration import PUT_AWAY, unanswered, validate
 from functions.events import AccountConfig, InstrumentConfig, Payload, StrategyConfig
 from functions.handover import hand_over, obstacles
 from functions.publication import Publication, Publisher
@@ -126,6 +126,7 @@ class Desk:
         """
         if topic == CONFIG_INSTRUMENTS.name:
             return "instruments change at the next start of the pipeline", []
+        self._is_answered(payload)
         known = {at: value for at, value in self.made_of.known.items() if at != (topic, key)}
         if payload is not None:
             known[topic, key] = payload
@@ -138,6 +139,13 @@ class Desk:
             self.made_of = wanted
             return "", []
         return differences(before, payload), self._become(wanted)
+
+    def _is_answered(self, payload: Payload | None) -> None:
+        """An account of a broker that nobody answers for is refused by one desk, whatever broker that desk is of."""
+        if isinstance(payload, AccountConfig) and (shard_of(payload, self.seat.of) or 1) == self.seat.number:
+            faults = unanswered(payload)
+            if faults:
+                raise Refused("; ".join(faults))
 
     def _stays(self, before: Payload | None, after: Payload | None) -> None:
         """An account changes its shard only while nobody trades it: its books would stay behind."""
@@ -318,16 +326,25 @@ def accounts_of(state: Mapping[str, bytes]) -> list[str]:
     return [account.account for account in accounts]
 
 
+def refuse_unanswered(accounts: Sequence[AccountConfig], whose: str = "") -> None:
+    """Raises: `ConfigError` for an account of a broker that no gateway answers for: its trades would be made up."""
+    faults = [f"{whose}account {account.account}: {fault}" for account in accounts for fault in unanswered(account)]
+    if faults:
+        raise ConfigError("\n  ".join(faults), remedy=PUT_AWAY)
+
+
 def restored(state: Mapping[str, bytes], broker: str, seat: Seat = ALONE) -> Desk:
-    """The desk with this state. Raises: `ValueError`, `KeyError` where it is none."""
+    """The desk with this state. Raises: `ValueError`, `KeyError` where it is none; `ConfigError` as a first start does."""
     kept = _decode_described(state["desk"])
     known: Known = {
         (topic, key): msgspec.json.decode(payload, type=PAYLOADS_OF[topic]) for topic, key, payload in kept.known
     }
+    accounts = msgspec.json.decode(kept.accounts, type=list[AccountConfig])
+    refuse_unanswered(accounts, "the state was made for ")
     desk = Desk(
         Configuration(
             msgspec.json.decode(kept.instruments, type=list[InstrumentConfig]),
-            msgspec.json.decode(kept.accounts, type=list[AccountConfig]),
+            accounts,
             msgspec.json.decode(kept.strategies, type=list[StrategyConfig]),
             known,
         ),

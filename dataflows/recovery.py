@@ -34,10 +34,19 @@ from connectors.kafka.records import Record, Writable
 from connectors.kafka.source import Positions, end_offsets, fetch_all, first_offsets
 from connectors.logging import logger
 from connectors.settings import Broker, KafkaSettings, Settings
-from dataflows.desk import ALONE, CONFIG_TOPICS, PAYLOADS_OF, Configuration, accounts_of, configuration
+from dataflows.desk import (
+    ALONE,
+    CONFIG_TOPICS,
+    PAYLOADS_OF,
+    Configuration,
+    accounts_of,
+    configuration,
+    refuse_unanswered,
+)  # fmt: skip
 from dataflows.process import collecting_seldom, ready, stopping
 from dataflows.steps import Parts, parts, restored
 from functions.assignment import Seat, journal_partition
+from functions.configuration import ANSWERED
 from functions.journal import (
     MARK,
     Entry,
@@ -64,6 +73,7 @@ from functions.topics import (
 )  # fmt: skip
 
 CONFIGURE: Final = "`panda db seed`, or enable an account; without Connect keep `panda run config` running"
+NOT_YET: Final = "none may be enabled until an order gateway answers for this broker; docs/runbook.md, Add a broker"
 OTHER_VERSION: Final = "start the version that wrote it until it is live, stop it with SIGTERM, then start this one"
 SAME_CODE: Final = (
     "a rule or a strategy has changed since: start the version that decided it until it is live, stop it with SIGTERM, "
@@ -90,20 +100,23 @@ def read_configuration(
 ) -> Configuration:  # fmt: skip
     """The configuration on the log. Without an account to trade for the flow is live and idle: it waits, and says so once.
 
-    Raises: `ConfigError` when nothing has been configured within `wait_s` seconds; `SystemExit` when it is told to stop.
+    Raises: `ConfigError` when nothing has been configured within `wait_s` seconds, and for an account of a broker that no
+    gateway answers for; `SystemExit` when it is told to stop.
     """
     began = time.monotonic()
+    remedy = CONFIGURE if broker in ANSWERED else NOT_YET
     said = False
     while True:
         configured = configuration(read_configuration_topics(settings.kafka, PAYLOADS_OF), broker, seat)
+        refuse_unanswered(configured.accounts)
         if configured.accounts and configured.instruments:
             return configured
         if stop():
             raise SystemExit(0)
         if wait_s is not None and time.monotonic() - began >= wait_s:
-            raise ConfigError(f"no {broker} account of shard {seat} or no instrument is on the log", remedy=CONFIGURE)
+            raise ConfigError(f"no {broker} account of shard {seat} or no instrument is on the log", remedy=remedy)
         if not said:
-            logger().warning("pipeline.waiting_for_configuration", shard=str(seat), remedy=CONFIGURE)
+            logger().warning("pipeline.waiting_for_configuration", shard=str(seat), remedy=remedy)
             ready()
         said = True
         time.sleep(0.2)
@@ -247,7 +260,8 @@ class Journal:
 
     def log(self) -> DecisionLog:
         """A new session. Nothing is written yet."""
-        return DecisionLog(self.kafka, self.key, self.partition, int.from_bytes(os.urandom(7)))
+        mine = [topic.name for topic in decided(self.broker)]
+        return DecisionLog(self.kafka, self.key, self.partition, int.from_bytes(os.urandom(7)), mine)
 
     def behind(self, snapshot: Snapshot, end: int) -> list[tuple[int, Line]]:
         """The lines that count between a snapshot and `end`. Raises: `FatalError` where its place is another."""

@@ -40,6 +40,10 @@ MAX_ACCOUNTS: Final = 1_000  # of a strategy
 ZERODHA_ORDERS_PER_SECOND: Final = 10
 ZERODHA_ORDERS_PER_DAY: Final = 5_000
 
+# Whose orders somebody answers: those of paper its venue, inside the pipeline. A real broker joins with its order gateway.
+ANSWERED: Final = ("paper",)
+PUT_AWAY: Final = "disable the account in the config store or open one of broker paper; docs/runbook.md, Add a broker"
+
 _ACCOUNT_NAME: Final = re.compile(r"[A-Za-z0-9_-]{1,40}")
 _STRATEGY_NAME: Final = re.compile(r"[a-z0-9_-]{1,40}")
 _DERIVATIVES: Final = ("FUT", "CE", "PE")
@@ -156,6 +160,20 @@ def validate_venue(venue: PaperVenue) -> Faults:
     ]
 
 
+def unanswered(config: AccountConfig) -> Faults:
+    """Why nobody may trade for this account, where its broker has no order gateway: its trades would be made up.
+
+    >>> unanswered(AccountConfig("paper-1", "paper")), unanswered(AccountConfig("AB1234", "zerodha", enabled=False))
+    ([], [])
+    """
+    if config.broker in ANSWERED or not config.enabled:
+        return []
+    return [
+        f"no order gateway answers for broker {config.broker} yet, and trades of a real broker are never made up: the account "
+        f"can only be of broker {' or '.join(ANSWERED)}, or not enabled"
+    ]
+
+
 def validate_account(config: AccountConfig) -> Faults:
     """Every reason why this account may not enter; none where it may.
 
@@ -172,6 +190,7 @@ def validate_account(config: AccountConfig) -> Faults:
         *_amount("capital", config.capital, MAX_CAPITAL, zero=False),
         *validate_limits(config.limits),
         *validate_venue(config.venue),
+        *unanswered(config),
     ]
     if config.shard is not None and not 1 <= config.shard <= MAX_SHARDS:
         faults.append(f"shard is from 1 to {MAX_SHARDS}, or none, was {config.shard}")

@@ -98,11 +98,9 @@ def _columns(config: AnyConfig) -> dict[str, Any]:
     return fields
 
 
-def _refuse(what: str, faults: Sequence[str]) -> None:
+def _refuse(what: str, faults: Sequence[str], remedy: str = "correct it and try again; nothing was changed") -> None:
     if faults:
-        raise ConfigError(
-            f"{what} is refused: " + "\n  ".join(faults), remedy="correct it and try again; nothing was changed"
-        )
+        raise ConfigError(f"{what} is refused: " + "\n  ".join(faults), remedy=remedy)
 
 
 # --- the store --------------------------------------------------------------------------------------------------------
@@ -214,9 +212,13 @@ class ConfigStore:
     ) -> int:
         """Add what is not there yet, all or nothing; what is there stays as its owner made it. Returns how many came.
 
-        Raises: `ConfigError` where one of them may not enter.
+        Raises: `ConfigError` where one of them may not enter, or an account that is there is of a broker that no gateway
+        answers for.
         """
         with self._session(writes=True) as session:
+            for row in session.scalars(select(Account).order_by(Account.account)):
+                faults = configuration.unanswered(_account(row))
+                _refuse(f"account {row.account}, which is there already,", faults, configuration.PUT_AWAY)
             came = 0
             for one in instruments:
                 came += not _known(session, _INSTRUMENT, one) and self._put_instrument(session, one)

@@ -6,11 +6,14 @@ A snapshot is written when everything before it is acknowledged. After any doubt
 
 Nobody waits for an entry: a thread of its own hands its outputs on when it is acknowledged, in the order of the entries,
 while the next batches are decided. A few may be under way; a cut waits for them all.
+
+An output on a topic that is not this worker's to write stops it before anything of the batch is written: where a broker
+asks nobody for rights, as the embedded one, this is the only lock.
 """
 
 import time
 from collections import deque
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from functools import cache
 from threading import Condition, Thread
 from typing import Any, Final, Protocol
@@ -59,8 +62,12 @@ class Replaced(FatalError):
 class DecisionLog:
     """Writes the journal of one shard, the outputs behind it, and its snapshots."""
 
-    def __init__(self, kafka: KafkaSettings, key: str, partition: int, session: int, *, linger_ms: float = 0) -> None:
+    def __init__(
+        self, kafka: KafkaSettings, key: str, partition: int, session: int, may_write: Iterable[str], *, linger_ms: float = 0
+    ) -> None:  # fmt: skip
+        """`may_write`: the topics of which this worker is a writer."""
         self.key = key
+        self._may_write = frozenset(may_write)
         self.partition = partition
         self.session = session
         self.following = -1  # the offset that the next line is due to get
@@ -95,7 +102,8 @@ class DecisionLog:
         return self.following
 
     def announce(self, events: Sequence[Writable]) -> None:
-        """Writes what a human has done, which follows from no line; its ids tell a second writing."""
+        """Writes what a human has done, which follows from no line; its ids tell a second writing. Raises: `FatalError`."""
+        self._refuse_foreign(events)
         self._writer.write(events)
         self._writer.flush()
 
@@ -107,6 +115,7 @@ class DecisionLog:
 
     def write(self, batches: Sequence[Batch], events: list[Writable]) -> None:
         """One entry and, once it is acknowledged, its outputs. Raises: `Replaced`, `FatalError`, here or in a later call."""
+        self._refuse_foreign(events)
         entry = Entry(self.session, tuple(batches), len(events), checksum(event[2] for event in events))
         self._raise_failure()
         self._waiting.append(events)
@@ -127,7 +136,8 @@ class DecisionLog:
             self._publisher.join(LAST_S)
 
     def republish(self, events: Sequence[Writable], offset: int, missing: Callable[[bytes], bool]) -> int:
-        """Writes those outputs of an earlier entry that a crash has cut off; returns how many."""
+        """Writes those outputs of an earlier entry that a crash has cut off; returns how many. Raises: `FatalError`."""
+        self._refuse_foreign(events)
         left = [event for event in _marked(events, mark_prefix(self.key, offset)) if missing(event[3][-1][1])]
         if left:
             self._writer.write(left)
@@ -153,6 +163,14 @@ class DecisionLog:
         self._ends.ask()
 
     # --- inside -------------------------------------------------------------------------------------------------------
+
+    def _refuse_foreign(self, events: Sequence[Writable]) -> None:
+        foreign = {event[0] for event in events} - self._may_write
+        if foreign:
+            raise FatalError(
+                f"shard {self.key} would write to {', '.join(sorted(foreign))}, of which it is no writer",
+                remedy="nothing of it was written; this is a fault of ours: keep the log, and report it with these lines",
+            )
 
     def _append(self, line: Line) -> int:
         """Writes one line and waits; returns its offset. Before the first entry only: then answers are the publisher's."""

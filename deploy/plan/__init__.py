@@ -4,6 +4,7 @@ from collections.abc import Callable
 from typing import Final
 
 from deploy.plan.access import Access
+from deploy.plan.configuration import Configuration
 from deploy.plan.connectors import Connectors
 from deploy.plan.flows import Flows
 from deploy.plan.migrations import Migrations
@@ -12,4 +13,4 @@ from deploy.plan.topics import Topics
 
 __all__ = ["STEPS", "Change", "Context", "State", "Step"]
 
-STEPS: Final[tuple[Callable[[Context], Step], ...]] = (Migrations, Topics, Access, Connectors, Flows)
+STEPS: Final[tuple[Callable[[Context], Step], ...]] = (Migrations, Configuration, Topics, Access, Connectors, Flows)

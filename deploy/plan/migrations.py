@@ -20,7 +20,7 @@ class Migrations:
 
     def plan(self) -> list[Change]:
         """Raises: `ConfigError` for a store of a newer version, `DependencyError`."""
-        found = self._revision()
+        found = found_revision(self._url)
         if found == REVISIONS[-1]:
             return []
         if found is not None and found not in REVISIONS:
@@ -36,17 +36,18 @@ class Migrations:
             migrate(self._url)
 
     def status(self) -> list[State]:
-        found = self._revision()
+        found = found_revision(self._url)
         return [State(f"config store {shown(self._url)}", found == REVISIONS[-1], f"revision {found or 'none'}")]
 
-    def _revision(self) -> str | None:
-        """The store's revision, without making a store where there is none."""
-        url = make_url(self._url)
-        if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
-            return None
-        engine = open_engine(self._url)
-        try:
-            with translated(self._url), engine.connect() as connection:
-                return revision(connection)
-        finally:
-            engine.dispose()
+
+def found_revision(address: str) -> str | None:
+    """A store's revision, without making a store where there is none."""
+    url = make_url(address)
+    if url.get_backend_name() == "sqlite" and not Path(url.database or "").exists():
+        return None
+    engine = open_engine(address)
+    try:
+        with translated(address), engine.connect() as connection:
+            return revision(connection)
+    finally:
+        engine.dispose()

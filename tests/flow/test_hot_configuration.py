@@ -308,11 +308,17 @@ def test_an_instrument_waits_for_the_next_start(run):
     ]
 
 
-def test_a_change_for_another_broker_is_none(run):
+def test_an_account_of_a_real_broker_is_refused_by_a_desk_of_paper_as_nobody_else_could(run):
     log = Market()
-    other = msgspec.structs.replace(account("z"), broker="zerodha")
+    other = AccountConfig("z", "zerodha")
 
-    assert alerts(run(desk(), [log.change(other)])) == []
+    batches = run(desk(), [log.change(other, *BOUGHT), log.change(msgspec.structs.replace(other, enabled=False))])
+
+    [(severity, code, message)] = alerts(batches)
+    assert (severity, code) == ("warning", "configuration_refused")
+    assert "no order gateway answers for broker zerodha yet" in message
+    assert [(step, error) for step, error, _, _ in dead(batches)] == [("configuration", "refused")]
+    assert fills(batches) == [("s", "BUY", 10, 10)]
 
 
 # --- restarts ---------------------------------------------------------------------------------------------------------

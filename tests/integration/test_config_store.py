@@ -266,7 +266,7 @@ def test_one_symbol_of_an_exchange_is_one_instrument(store):
 
 def test_an_account_stays_with_its_broker(store):
     store.put_account(PAPER)
-    assert refused(store.put_account, replace(PAPER, broker="zerodha")) == (
+    assert refused(store.put_account, replace(PAPER, broker="zerodha", enabled=False)) == (
         "account paper-1 is refused: broker stays paper, was zerodha: open another account"
     )
 

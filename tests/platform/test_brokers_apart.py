@@ -1,4 +1,7 @@
-"""Brokers apart: what befalls Zerodha's worker on a real broker, the paper worker goes on, as if nothing had happened."""
+"""Brokers apart: what befalls Zerodha's worker on a real broker, the paper worker goes on, as if nothing had happened.
+
+No order gateway answers for Zerodha yet, so its worker waits for an account, as its own Kafka user, and trades for none.
+"""
 
 from collections import Counter
 
@@ -9,7 +12,7 @@ from connectors.errors import DependencyError
 from connectors.kafka.access import delete_grants, found_grants
 from connectors.kafka.admin import Administrator
 from connectors.kafka.sink import Writer
-from connectors.kafka.source import fetch_all
+from connectors.kafka.source import end_offsets, fetch_all
 from connectors.kafka.users import delete_users
 from dataflows import backtest
 from deploy.flows.control import Control
@@ -19,7 +22,9 @@ from deploy.plan.access import Access
 from deploy.plan.running import apply, exit_code
 from deploy.plan.steps import Context
 from deploy.supervisor import ChildDied
-from functions.topics import ORDERS_FILLED, outputs
+from functions.codec import decode
+from functions.events import AccountConfig
+from functions.topics import ORDERS_FILLED, SYSTEM_ALERTS, all_topics, outputs
 from tests.desk import lax
 from tests.e2e.processes import wait_until_read
 from tests.ground import PLACES
@@ -34,9 +39,7 @@ pytestmark = [
 ]
 
 PAPER, ZERODHA = "pipeline-paper", "pipeline-zerodha"
-THERE = msgspec.structs.replace(
-    ACCOUNT, account="zerodha-1", broker="zerodha", limits=lax(max_orders_per_second=9, max_orders_per_day=5_000)
-)
+THERE = AccountConfig("zerodha-1", "zerodha", limits=lax(max_orders_per_second=9, max_orders_per_day=5_000))
 BOTH = [msgspec.structs.replace(s, accounts=[ACCOUNT.account, THERE.account]) for s in STRATEGIES]
 TICKS = walk(9_000, len(TOKENS), 0.0006, 5, step_ns=20_000_000)
 EVENTS = tick_events(TICKS, TOKENS)
@@ -83,8 +86,16 @@ class Desk:
         wait_until_read(self.kafka)
         return self.fills() - before
 
+    def zerodha_has_written(self):
+        """How many records lie on Zerodha's topics."""
+        topics = [topic.name for topic in all_topics(("zerodha",)) if topic.name.startswith("zerodha.")]
+        return sum(end_offsets(self.kafka, topics).values())
+
     def fills(self):
         return sum(1 for _ in fetch_all(self.kafka, [ORDERS_FILLED.of("paper").name]))
+
+    def alerts(self):
+        return [decode(record.value).data for record in fetch_all(self.kafka, [SYSTEM_ALERTS.name])]
 
     def log(self):
         return (self.root / "logs" / "flows" / f"{ZERODHA}.log").read_text()
@@ -93,9 +104,10 @@ class Desk:
 @pytest.fixture
 def desk(new_ground, tmp_path):
     desk = Desk(new_ground(), tmp_path)
-    desk.write(config_events(INSTRUMENTS, [ACCOUNT, THERE], BOTH))
+    desk.write(config_events(INSTRUMENTS, [ACCOUNT], BOTH))
     try:
         yield desk
+        assert desk.zerodha_has_written() == 0
     finally:
         desk.control.down()
         desk.give_back()
@@ -157,18 +169,41 @@ def test_while_a_zerodha_worker_without_rights_is_started_again_and_again_paper_
     paper_is_as_if_it_were_alone(desk)
 
 
-def test_rights_that_are_taken_while_both_trade_stop_zerodha_alone(desk):
+def test_rights_that_are_taken_while_it_waits_and_paper_trades_stop_zerodha_alone(desk):
     desk.start()
     paper = desk.flow(PAPER)
     assert desk.trade(FIRST) > 0
-    wait_until_read(desk.kafka, f"{ZERODHA}-0")
+    assert desk.flow(ZERODHA).state == "live"
+    assert "until an order gateway answers for this broker" in desk.log()
 
     desk.take_rights()
 
     assert desk.trade(SECOND) > 0
     until(lambda: desk.flow(ZERODHA).state not in ("live", "starting"), 300, "the end of Zerodha's worker")
-    assert desk.flow(ZERODHA).exit_code == 4
-    assert "may read it: `panda deploy plan`" in desk.flow(ZERODHA).last_lines
+    assert desk.flow(ZERODHA).exit_code == 3
+    assert "create topics and rights: `panda deploy apply`" in desk.log()
     assert desk.trade(THIRD) > 0
+    assert desk.flow(PAPER) == paper
+    paper_is_as_if_it_were_alone(desk)
+
+
+def test_an_account_of_zerodha_ends_its_worker_with_the_remedy_and_paper_fills_orders(desk):
+    desk.start()
+    paper = desk.flow(PAPER)
+    desk.write(config_events([], [THERE], []))
+
+    until(lambda: desk.flow(ZERODHA).state == "failed", 300, "the end of Zerodha's worker")
+
+    assert desk.flow(ZERODHA).exit_code == 2
+    assert "account zerodha-1: no order gateway answers for broker zerodha yet" in desk.flow(ZERODHA).last_lines
+    assert "docs/runbook.md, Add a broker" in desk.flow(ZERODHA).last_lines
+    assert desk.trade(EVENTS) > 0
+    [refused] = [a for a in desk.alerts() if a.code == "configuration_refused"]
+    assert (refused.subject, refused.severity) == ("zerodha-1", "warning")
+
+    desk.write(config_events([], [msgspec.structs.replace(THERE, enabled=False)], []))
+    desk.start()
+
+    assert desk.flow(ZERODHA).state == "live"
     assert desk.flow(PAPER) == paper
     paper_is_as_if_it_were_alone(desk)

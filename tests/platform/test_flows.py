@@ -135,7 +135,7 @@ def test_all_flows_are_started_by_apply_survive_a_kill_without_loss_and_are_gone
         before = {name: flow.pid for name, flow in desk.flows().items()}
         again = json.loads(desk.panda("deploy", "apply", "--json"))
         assert {step["step"]: step["outcome"] for step in again["steps"]} == dict.fromkeys(
-            ("migrations", "topics", "access", "connectors", "flows"), "nothing to do"
+            ("migrations", "configuration", "topics", "access", "connectors", "flows"), "nothing to do"
         )
         assert {name: flow.pid for name, flow in desk.flows().items()} == before
 

@@ -104,12 +104,23 @@ def test_an_account_that_cannot_be_counted_with_is_refused(change, fault):
 
 
 def test_an_account_of_real_money_keeps_to_the_rates_of_its_broker():
-    hasty = AccountConfig("AB1234", "zerodha", limits=RiskLimits(max_orders_per_second=11, max_orders_per_day=5001))
+    limits = RiskLimits(max_orders_per_second=11, max_orders_per_day=5001)
+    hasty = AccountConfig("AB1234", "zerodha", limits=limits, enabled=False)
     assert validate_account(hasty) == [
         "limits.max_orders_per_second of a zerodha account is at most 10, was 11",
         "limits.max_orders_per_day of a zerodha account is at most 5000, was 5001",
     ]
     assert validate_account(replace(hasty, broker="paper")) == []
+
+
+def test_an_account_of_a_broker_that_no_order_gateway_answers_for_may_enter_only_when_it_is_not_enabled():
+    real = AccountConfig("AB1234", "zerodha", limits=RiskLimits(max_orders_per_second=10, max_orders_per_day=5000))
+
+    assert validate_account(real) == [
+        "no order gateway answers for broker zerodha yet, and trades of a real broker are never made up: the account can only "
+        "be of broker paper, or not enabled"
+    ]
+    assert validate_account(replace(real, enabled=False)) == []
 
 
 def test_every_fault_is_told_at_once():

@@ -150,8 +150,16 @@ def step(name):
     return next(made for made in (step(Context(load())) for step in STEPS) if made.name == name)
 
 
-def test_the_schema_comes_before_topics_and_these_before_rights():
-    assert [step(Context(load())).name for step in STEPS][:3] == ["migrations", "topics", "access"]
+def test_the_schema_comes_before_configuration_and_topics_and_these_before_rights():
+    assert [step(Context(load())).name for step in STEPS][:4] == ["migrations", "configuration", "topics", "access"]
+
+
+def test_a_store_that_is_not_made_yet_has_no_account_to_refuse(desk):
+    configuration = step("configuration")
+
+    assert configuration.plan() == []
+    assert [state.detail for state in configuration.status()] == ["0 enabled"]
+    assert not (desk / ".panda").exists()
 
 
 def test_a_store_is_planned_without_being_made_then_made_once(desk):
@@ -175,7 +183,8 @@ def test_a_broker_that_is_down_ends_with_three_and_says_what_is_done(desk):
     assert "just up" in ran.exception.remedy
     assert [line for line in ran.output.splitlines() if not line.startswith(" ")] == [
         "migrations: applied",
+        "configuration: nothing to do",
         "topics: failed",
-        *(f"{made.name}: not tried" for made in (made(Context(load())) for made in STEPS[2:])),
+        *(f"{made.name}: not tried" for made in (made(Context(load())) for made in STEPS[3:])),
         "put the reason right, then apply again: what is done stays done",
     ]
