@@ -37,6 +37,7 @@ from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
 from functions.signals import NO_SIGNALS
 from functions.ticks import NO_DEPTH, Rows, copied, depth
 from functions.topics import COMMANDS, MARKET_CLOCK, MARKET_TICKS
+from strategies.roster import Failure
 
 MAX_MESSAGE: Final = 1_000  # characters of an alert
 OTHER_STATE: Final = "start the version that wrote it, or with an empty log"
@@ -190,7 +191,7 @@ def _counted_as(record: Record) -> str:
 
 
 class Signals:
-    """Asks the strategies; a tick on which one raises is dead-lettered with the strategy's name."""
+    """Asks the strategies; a tick that one of them loses is dead-lettered with the strategy's name."""
 
     name = "signals"
 
@@ -203,21 +204,36 @@ class Signals:
                 self._change(work, record, None if event is None else event.data)
         work.signals, failures = self.desk.on_batch(work.ticks)
         for failure in failures:
-            record = work.records[failure.row]
-            work.dead.append(dead_letter(record, f"strategy:{failure.strategy}", failure.error, failure.message))
-            time = int(work.ticks["time"][failure.row])
-            code = "strategy_suspended" if failure.suspended else "strategy_failed"
-            message = (
-                f"{failure.strategy} raised {failure.error}: {failure.message} on {record.topic}[{record.partition}]"
-            )
-            work.alerts.append(
-                self.desk.publisher.alert(
-                    time, f"{code}:{record.partition}:{record.offset}", "critical" if failure.suspended else "warning",
-                    code, f"{message} at offset {record.offset}", failure.strategy,
-                )
-            )  # fmt: skip
-            logger().warning("strategy.failed", strategy=failure.strategy, error=failure.error, message=failure.message)
+            self._lost(work, failure)
         return work
+
+    def _lost(self, work: Work, failure: Failure) -> None:
+        """A tick that a strategy has lost becomes a dead letter; alerts are the first and the one that suspends it."""
+        record = work.records[failure.row]
+        work.dead.append(dead_letter(record, f"strategy:{failure.strategy}", failure.error, failure.message))
+        if failure.count > 1 and not failure.suspended:
+            return
+        code, severity, ending = "strategy_failed", "warning", "further ticks that it loses are among the dead letters"
+        if failure.suspended:
+            code, severity, ending = (
+                "strategy_suspended",
+                "critical",
+                f"it has lost {failure.count} ticks and gets no more",
+            )
+        message = (
+            f"{failure.strategy} raised {failure.error}: {failure.message} on {record.topic}[{record.partition}] at offset "
+            f"{record.offset}; {ending}"
+        )
+        work.alerts.append(
+            self.desk.publisher.alert(
+                int(work.ticks["time"][failure.row]), f"{code}:{record.partition}:{record.offset}", severity, code, message,
+                failure.strategy,
+            )
+        )  # fmt: skip
+        logger().warning(
+            f"strategy.{code.removeprefix('strategy_')}", strategy=failure.strategy, error=failure.error,
+            message=failure.message, lost=failure.count,
+        )  # fmt: skip
 
     def _change(self, work: Work, record: Record, payload: Payload | None) -> None:
         """A configuration record takes effect here, before the ticks of its batch, or is refused; both are told."""

@@ -5,13 +5,15 @@ are kept on disk (`functions.kernel_cache`), and inner kernels get no Python wra
 `NUMBA_DISABLE_JIT=1` turns the compiler off, `NUMBA_BOUNDSCHECK=1` checks every index.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
 from numba import njit
 from numba.core import cgutils
 from numba.core import config as numba_config
+from numba.core.types import void
 from numba.extending import intrinsic
 
 from functions.kernel_cache import KernelCache
@@ -44,7 +46,57 @@ def entry(function: F) -> F:
     return cast(F, compiled)
 
 
+def unlocked(function: F, before: Callable[[Any], None]) -> F:
+    """An entry that lets go of the interpreter meanwhile: for a loop over somebody else's code, which may never end.
+
+    `before` gets the types of the arguments when nothing is compiled for them yet, and compiles what the loop calls.
+    """
+    compiled = _compile(**_options, no_cfunc_wrapper=True, nogil=True)(function)
+    if COMPILED:
+        compiled._cache = KernelCache(function, before)
+    return cast(F, compiled)
+
+
+@contextmanager
+def checked_indexes() -> Iterator[None]:
+    """What is compiled meanwhile checks every index, and so does all that it calls: one out of bounds is an `IndexError`."""
+    before = config.BOUNDSCHECK
+    config.BOUNDSCHECK = 1
+    try:
+        yield
+    finally:
+        config.BOUNDSCHECK = before
+
+
 if COMPILED:
+
+    @intrinsic
+    def _own(typing_context: Any, record: Any) -> Any:
+        """A copy of a record, until the function returns: whoever gets it may write to it.
+
+        It lies on the stack, so where nobody writes the compiler reads the fields that are used and copies nothing.
+        """
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            kind = signature.args[0]
+            slot = cgutils.alloca_once(builder, context.get_data_type(kind))
+            copy, original = (builder.bitcast(at, cgutils.voidptr_t) for at in (slot, arguments[0]))
+            cgutils.memcpy(builder, copy, original, cgutils.intp_t(kind.size))
+            return slot
+
+        return record(record), codegen
+
+    @intrinsic
+    def _note(typing_context: Any, place: Any, value: Any) -> Any:
+        """Writes the first element of an array at once, and not when the loop is over: another thread reads it."""
+
+        def codegen(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+            array = context.make_array(signature.args[0])(context, builder, arguments[0])
+            number = context.cast(builder, arguments[1], signature.args[1], signature.args[0].dtype)
+            builder.store_atomic(number, array.data, "monotonic", 8)
+            return context.get_dummy_value()
+
+        return void(place, value), codegen
 
     @intrinsic
     def _borrow(typing_context: Any, array: Any) -> Any:
@@ -63,6 +115,8 @@ if COMPILED:
         return array(array), codegen
 
     borrow: Any = _borrow
+    own: Any = _own
+    note: Any = _note
 
     def records(array: Any) -> Any:
         """A structured array as kernels take it."""
@@ -73,6 +127,14 @@ else:
     def borrow(array: Any) -> Any:
         """The array itself: plain Python has no use for borrowing."""
         return array
+
+    def own(record: Any) -> Any:
+        """A copy of a record."""
+        return record.copy()
+
+    def note(place: Any, value: Any) -> None:
+        """Writes the first element of an array."""
+        place[0] = value
 
     def records(array: Any) -> Any:
         """A structured array whose rows have attributes, as compiled records have."""

@@ -155,14 +155,24 @@ FOLDER: Final = _folder(fingerprint(*tree()))
 
 
 class KernelCache(NullCache):
-    """The compiled forms of one function on disk. What is no whole file of ours is as if it were not there."""
+    """The compiled forms of one function on disk. What is no whole file of ours is as if it were not there.
 
-    def __init__(self, function: Callable[..., Any]) -> None:
+    `before` is called with the types of arguments that have none, before it is compiled.
+    """
+
+    def __init__(self, function: Callable[..., Any], before: Callable[[Any], None] = lambda signature: None) -> None:
         self._function = function
         self._name = f"{function.__module__}.{function.__qualname__}"
+        self._before = before
 
     def load_overload(self, sig: Any, target_context: Any) -> Any:
         """The compiled form for a signature, or `None`."""
+        found = self._loaded(sig, target_context)
+        if found is None:
+            self._before(sig)
+        return found
+
+    def _loaded(self, sig: Any, target_context: Any) -> Any:
         target_context.refresh()
         path = self._path(sig, target_context.codegen())
         if path is None:

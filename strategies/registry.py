@@ -17,10 +17,16 @@ from typing import Any, Final
 
 import strategies
 from functions.events import StrategyConfig
-from strategies.protocol import CompiledStrategy, Parameter, PlainStrategy, Strategy, StrategyError, Value, checked
+from strategies.batches import BatchStrategy, Strategy
+from strategies.compiled import CompiledStrategy
+from strategies.guest import Guest
+from strategies.parameters import Parameter, StrategyError, Value, checked
+from strategies.plain import PlainStrategy
 
 GROUP: Final = "alpha_panda.strategies"
-_NOT_STRATEGIES: Final = {"protocol", "registry", "roster"}
+_NOT_STRATEGIES: Final = {
+    "answers", "batches", "compiled", "guest", "parameters", "plain", "protocol", "registry", "roster",
+}  # fmt: skip
 
 
 def built_ins() -> list[str]:
@@ -107,7 +113,7 @@ def check(config: StrategyConfig) -> None:
     checked(parameters_of(load(config.implementation)), config.parameters)
 
 
-def configure(implementation: str, given: Mapping[str, Value]) -> Strategy:
+def configure(implementation: str, given: Mapping[str, Value]) -> Guest:
     """A strategy with its parameters, ready to start. Raises: `StrategyError`."""
     author = load(implementation)
     values = checked(parameters_of(author), given)
@@ -118,4 +124,4 @@ def configure(implementation: str, given: Mapping[str, Value]) -> Strategy:
     made = author(**values)
     if not isinstance(made, Strategy):
         raise StrategyError(f"{implementation!r} has on_batch but no start")
-    return made
+    return BatchStrategy(made)

@@ -1,7 +1,7 @@
 """The roster: every running strategy of a shard, each with its own instruments and its own state.
 
-A tick reaches the strategies that take its instrument and no other, in O(1). A strategy that raises is named and loses
-that tick only; one that keeps raising is suspended. The others never notice.
+A tick reaches the strategies that take its instrument and no other, in O(1), and each of them once. What a strategy does
+wrong costs it that tick only, and it is named; one that goes on so is suspended. The others never notice.
 """
 
 import pickle
@@ -15,20 +15,22 @@ from functions.events import InstrumentConfig, StrategyConfig
 from functions.kernel import records
 from functions.signals import NO_SIGNALS, merge, route
 from functions.ticks import Rows
-from strategies.protocol import Strategy, StrategyError, StrategyFailed
+from strategies.guest import Guest, Lost
+from strategies.parameters import StrategyError
 from strategies.registry import configure
 
 MAX_FAILURES: Final = 10  # then a strategy is suspended: it has failed on this many ticks
 
 
 class Failure(NamedTuple):
-    """A strategy raised on a tick: `row` in the batch. `suspended` says that it has now done so once too often."""
+    """A strategy has lost a tick: `row` in the batch. `suspended` says that it has now done so once too often."""
 
     row: int
     strategy: str
     error: str
     message: str
     suspended: bool
+    count: int  # ticks that it has lost, this one counted
 
 
 class _Member:
@@ -44,7 +46,7 @@ class _Member:
         self.failures = 0
         self.retired = not config.enabled
         if not self.retired:
-            self.strategy: Strategy = configure(config.implementation, config.parameters)
+            self.strategy: Guest = configure(config.implementation, config.parameters)
             self.state: Any = self.strategy.start([instruments[i] for i in own])
 
 
@@ -143,32 +145,33 @@ class Roster:
         return own
 
     def _ask(self, s: int, member: _Member, ticks: Rows, rows: Rows | None, failures: list[Failure]) -> Rows:
-        """The member's signals for its ticks, going on after each tick on which it raises."""
+        """The member's signals for its ticks, of which it is shown each once; it goes on behind every tick that it loses."""
         done = 0
         parts: list[Rows] = []
-        while done < len(ticks):
-            failed: StrategyFailed | None = None
-            try:
-                signals = member.strategy.on_batch(member.state, ticks[done:] if done else ticks)
-            except StrategyFailed as error:
-                signals, failed = error.signals, error
-            except Exception as error:  # a strategy on the bare protocol: which tick it was, nobody knows
-                signals, failed = NO_SIGNALS, StrategyFailed(0, NO_SIGNALS, error)
+        most = member.strategy.most
+        while done < len(ticks) and self._enabled[s]:
+            part = ticks[done : done + most] if done or len(ticks) > most else ticks
+            signals, lost, shown = member.strategy.ask(member.state, part)
+            for each in lost:
+                at = done + each.row
+                failures.append(self._failure(s, member, each, at if rows is None else int(rows[at])))
+                if failures[-1].suspended:
+                    signals = signals[signals["row"] < each.row]
+                    break
             if len(signals):
                 signals["row"] += done
                 parts.append(signals)
-            if failed is None:
-                break
-            member.failures += 1
-            at = done + max(failed.row, 0)
-            suspended = member.failures >= MAX_FAILURES
-            row = at if rows is None else int(rows[at])
-            failures.append(Failure(row, member.name, type(failed.cause).__name__, str(failed.cause), suspended))
-            if suspended:
-                self._enabled[s] = False
-                break
-            done = at + 1
+            done += shown
         return self._in_batch(member, parts, rows)
+
+    def _failure(self, s: int, member: _Member, lost: Lost, row: int) -> Failure:
+        """One more tick that the member has lost, of the batch. Raises: the user's Ctrl-C."""
+        if lost.interrupt is not None:
+            raise lost.interrupt
+        member.failures += 1
+        suspended = member.failures >= MAX_FAILURES
+        self._enabled[s] = not suspended
+        return Failure(row, member.name, lost.error, lost.message, suspended, member.failures)
 
     @staticmethod
     def _in_batch(member: _Member, parts: list[Rows], rows: Rows | None) -> Rows:

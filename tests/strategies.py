@@ -17,7 +17,7 @@ MARKET_DAY = walk(1_500, 3, 0.0012, 21, step_ns=20_000_000)
 def asked(implementation, ticks, instruments=INSTRUMENTS, **parameters):
     """(row, instrument, signed quantity) of every signal of one strategy over one batch."""
     made = configure(implementation, parameters)
-    return signed(made.on_batch(made.start(instruments), ticks))
+    return signed(made.ask(made.start(instruments), ticks).signals)
 
 
 def signed(signals):

@@ -130,20 +130,26 @@ def test_a_tick_on_which_a_strategy_raises_is_dead_lettered_and_told(run):
     alert = next(event for topic, event in told(batches) if topic == SYSTEM_ALERTS.name)
     assert (alert.data.severity, alert.data.code, alert.data.subject) == ("warning", "strategy_failed", "s")
     assert alert.data.message == (
-        "s raised LookupError: thirteen is not in the script on market.ticks[0] at offset 1"
-    )  # fmt: skip
+        "s raised LookupError: thirteen is not in the script on market.ticks[0] at offset 1; "
+        "further ticks that it loses are among the dead letters"
+    )
     assert topics_of(batches).count("signals.raw") == 2  # before it and after it
 
 
-def test_the_tenth_failure_suspends_the_strategy_and_is_critical(run):
+def test_a_strategy_is_told_of_once_and_once_more_when_its_tenth_lost_tick_suspends_it(run):
     bad = [tick(13.0, 0.1 * n, bid=12.0 + 0.05 * n) for n in range(12)]
 
     batches = run(desk(), [Log().ticks(*bad), Log().ticks(tick(101.0, 9))])
 
     alerts = [e.data for topic, e in told(batches) if topic == SYSTEM_ALERTS.name]
-    assert [(a.severity, a.code) for a in alerts] == [("warning", "strategy_failed")] * 9 + [
-        ("critical", "strategy_suspended")
-    ]
+    assert [(a.severity, a.code) for a in alerts] == [
+        ("warning", "strategy_failed"), ("critical", "strategy_suspended"),
+    ]  # fmt: skip
+    assert alerts[1].message == (
+        "s raised LookupError: thirteen is not in the script on market.ticks[0] at offset 9; "
+        "it has lost 10 ticks and gets no more"
+    )
+    assert len(dead(batches)) == 10
     assert "signals.raw" not in topics_of(batches)
 
 

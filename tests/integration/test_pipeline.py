@@ -119,7 +119,7 @@ def test_a_strategy_that_raises_is_named_and_the_others_go_on(log, tmp_path, mon
     assert len(dead) == 10  # then it is suspended
     assert all(decode(r.value).data.last_price > 1000.2 for r in dead)
     alerts = [decode(r.value).data for r in read(log, "system.alerts")]
-    assert [a.code for a in alerts] == ["strategy_failed"] * 9 + ["strategy_suspended"]
+    assert [a.code for a in alerts] == ["strategy_failed", "strategy_suspended"]
     assert "moody raised ZeroDivisionError: too dear" in alerts[0].message
     fills = Counter(decode(r.value).data.strategy for r in read(log, ORDERS_FILLED.of("paper").name))
     assert fills["fade"] > 0

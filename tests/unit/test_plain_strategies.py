@@ -3,7 +3,8 @@
 import pytest
 
 from functions.orders import CNC, LIMIT, MARKET, SL
-from strategies.protocol import TICK_FIELDS, PlainStrategy, Signal, StrategyError, StrategyFailed
+from strategies.plain import TICK_FIELDS, PlainStrategy
+from strategies.protocol import Signal, StrategyError
 from strategies.registry import configure, parameters_of
 from strategies.roster import Roster
 from tests.desk import TEN, tick, tick_rows
@@ -42,7 +43,7 @@ def test_a_plain_class_sees_every_field_of_the_tick():
 
 def test_a_plain_answer_may_be_a_number_a_signal_or_several():
     made = configure(f"{SAMPLES}:Talker", {})
-    signals = made.on_batch(made.start(INSTRUMENTS), prices(1, 2, 0, 3))
+    signals = made.ask(made.start(INSTRUMENTS), prices(1, 2, 0, 3)).signals
 
     names = ["row", "nth", "side", "quantity", "kind", "limit", "trigger", "product", "instrument"]
     assert signals[names].tolist() == [
@@ -55,10 +56,11 @@ def test_a_plain_answer_may_be_a_number_a_signal_or_several():
 def test_an_answer_that_is_no_signal_is_a_failure_of_that_tick():
     made = configure(f"{SAMPLES}:Talker", {})
 
-    with pytest.raises(StrategyFailed, match="on_tick returned 'buy', wanted a signed int, a Signal, a list") as failed:
-        made.on_batch(made.start(INSTRUMENTS), prices(0, 4))
+    answered = made.ask(made.start(INSTRUMENTS), prices(0, 4))
 
-    assert failed.value.row == 1
+    assert [(each.row, each.error, each.message) for each in answered.lost] == [
+        (1, "TypeError", "on_tick returned 'buy', wanted a signed int, a Signal, a list of them or None")
+    ]
 
 
 def test_an_answer_that_is_no_signal_costs_only_its_own_tick():
@@ -78,10 +80,9 @@ def test_a_wrong_kind_of_order_costs_only_its_own_tick():
 
     made = PlainStrategy(Odd, {})
 
-    with pytest.raises(StrategyFailed) as failed:
-        made.on_batch(made.start(INSTRUMENTS), prices(1, 2, 1))
+    signals, lost, shown = made.ask(made.start(INSTRUMENTS), prices(1, 2, 1))
 
-    assert (failed.value.row, signed(failed.value.signals)) == (1, [(0, 0, 1)])
+    assert ([each.row for each in lost], shown, signed(signals)) == ([1], 2, [(0, 0, 1)])
 
 
 def test_the_parameters_of_a_class_are_its_arguments_with_defaults():

@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 
 from functions.orders import CNC, LIMIT, MARKET
-from strategies.protocol import Parameter, StrategyError, StrategyFailed, checked, sources, strategy
+from strategies.compiled import sources
+from strategies.protocol import Parameter, StrategyError, checked, strategy
 from strategies.registry import configure, load
 from tests.strategies import INSTRUMENTS, SAMPLES, asked, every_third, prices, signed
 
@@ -106,7 +107,7 @@ def test_a_strategy_without_parameters_runs():
 
 def test_an_order_may_say_its_kind_its_prices_and_its_product_for_one_signal():
     made = configure(f"{HERE}:with_limits", {"offset": 0.1})
-    signals = made.on_batch(made.start(INSTRUMENTS), prices(100, 101, 102))
+    signals = made.ask(made.start(INSTRUMENTS), prices(100, 101, 102)).signals
 
     names = ["kind", "limit", "trigger", "product", "side", "quantity"]
     assert signals[names].tolist() == [
@@ -121,7 +122,7 @@ def test_an_order_that_was_not_sent_is_forgotten(cuts):
     state = made.start(INSTRUMENTS)
     ticks = prices(100, 101)
 
-    parts = [made.on_batch(state, ticks[a:b]) for a, b in pairwise(cuts)]
+    parts = [made.ask(state, ticks[a:b]).signals for a, b in pairwise(cuts)]
 
     assert np.concatenate(parts)[["kind", "limit", "trigger"]].tolist() == [(MARKET, 0, 0)]
 
@@ -133,11 +134,10 @@ def test_a_batch_beyond_the_first_buffer_is_answered_whole():
 def test_a_failure_carries_the_row_and_the_signals_before_it():
     made = configure(f"{SAMPLES}:breaks_on_thirteen", {})
 
-    with pytest.raises(StrategyFailed, match="ValueError: thirteen") as failed:
-        made.on_batch(made.start(INSTRUMENTS), prices(1, 2, 13, 4))
+    signals, lost, shown = made.ask(made.start(INSTRUMENTS), prices(1, 2, 13, 4))
 
-    assert failed.value.row == 2
-    assert signed(failed.value.signals) == [(0, 0, 3), (1, 0, 3)]
+    assert [(each.row, each.error, each.message) for each in lost] == [(2, "ValueError", "thirteen")]
+    assert (shown, signed(signals)) == (3, [(0, 0, 3), (1, 0, 3)])
 
 
 def test_a_compiled_strategy_can_still_be_called_as_the_function_it_is():

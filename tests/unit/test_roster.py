@@ -96,8 +96,8 @@ def test_a_strategy_that_raises_loses_that_tick_and_the_others_never_notice():
     signals, failures = made.on_batch(ticks)
 
     assert [tuple(f) for f in failures] == [
-        (1, "m", "KeyError", "'thirteen'", False),
-        (3, "m", "KeyError", "'thirteen'", False),
+        (1, "m", "KeyError", "'thirteen'", False, 1),
+        (3, "m", "KeyError", "'thirteen'", False, 2),
     ]
     assert signed(signals[signals["strategy"] == 0]) == [(0, 0, 1), (2, 0, 2), (4, 0, 3), (5, 0, 4)]
     assert signed(signals[signals["strategy"] == 1]) == signed(alone.on_batch(ticks)[0])
@@ -147,11 +147,14 @@ def test_a_compiled_strategy_that_raises_loses_that_tick_only():
     assert [(f.row, f.error, f.message) for f in failures] == [(1, "ValueError", "thirteen")]
 
 
-def test_a_model_that_raises_on_a_batch_is_named_and_goes_on():
-    signals, failures = roster(following("q", TOKENS, implementation=f"{SAMPLES}:Scored")).on_batch(prices(13, 1, 2))
+def test_a_model_that_raises_on_a_batch_has_seen_it_and_goes_on_with_the_next():
+    made = roster(following("q", TOKENS, implementation=f"{SAMPLES}:Scored"))
+
+    signals, failures = made.on_batch(prices(13, 1, 2))
+    later, _ = made.on_batch(prices(1, 2))
 
     assert [(f.row, f.strategy, f.error) for f in failures] == [(0, "q", "RuntimeError")]
-    assert signed(signals) == [(1, 0, 1), (2, 0, 1)]
+    assert (signed(signals), signed(later)) == ([], [(0, 0, 1), (1, 0, 1)])
 
 
 def test_a_roster_that_cannot_be_made_names_the_strategy():
