@@ -46,6 +46,7 @@ class Child:
     name: str
     command: list[str]
     environment: Mapping[str, str] = field(default_factory=dict)
+    inherits: bool = True  # ours lies beneath it; False: that is all, but for its ready file
     directory: Path | None = None  # None: ours
     start_s: float = 60.0
     stop_s: float = 10.0
@@ -77,7 +78,8 @@ class Supervisor:
         """Starts a child; `wait_until_live` waits for it."""
         for file in (self._ready_file(child), self.beat_file(child)):
             file.unlink(missing_ok=True)
-        environment = {**os.environ, **child.environment, READY_FILE: str(self._ready_file(child))}
+        inherited = os.environ if child.inherits else {}
+        environment = {**inherited, **child.environment, READY_FILE: str(self._ready_file(child))}
         with self.log_of(child).open("ab") as log:
             child.process = subprocess.Popen(
                 child.command, stdin=subprocess.DEVNULL, stdout=log, stderr=log, env=environment, start_new_session=True,

@@ -2,7 +2,6 @@
 
 import fcntl
 import signal
-import sys
 import time
 import uuid
 from collections.abc import Iterator, Sequence
@@ -11,7 +10,8 @@ from pathlib import Path
 from typing import Final
 
 from connectors.errors import DependencyError
-from deploy.flows.declared import Flow, code_version, process_environment
+from deploy.flows.declared import Flow, code_version, interpreter
+from deploy.flows.environment import declared_environment
 from deploy.flows.records import (
     SUPERVISOR,
     FlowReport,
@@ -74,8 +74,8 @@ class Control:
 
     def _start(self) -> None:
         report_file(self._places.run).unlink(missing_ok=True)
-        command = [sys.executable, "-m", "deploy.flows.supervisor", str(self._places.root)]
-        self._processes.start(SUPERVISOR, Launch(command, process_environment()))
+        command = [interpreter(), "-m", "deploy.flows.supervisor", str(self._places.root)]
+        self._processes.start(SUPERVISOR, Launch(command, declared_environment()))
 
     def _stop(self) -> None:
         self._processes.stop(SUPERVISOR, signal.SIGTERM, STOP_S)

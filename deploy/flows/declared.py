@@ -14,20 +14,20 @@ from connectors.database.address import is_postgres
 from connectors.errors import ConfigError
 from connectors.kafka.access import principal_of
 from connectors.settings import DELIMITER, ENV_FILE, FIELDS, PREFIX, Settings, principal_password
+from deploy.flows.environment import declared_environment
 from deploy.services.places import PROJECT
-from deploy.services.processes import plain_environment
 from functions.assignment import Seat
 from functions.topics import COMMANDS, MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS, archived, outputs
 
 _ROOMS: Final = ("functions", "strategies", "dataflows", "connectors", "api", "analytics", "cli", "deploy")
-_KEPT: Final = ("PYTHONPATH", "NUMBA_CACHE_DIR", "NUMBA_DISABLE_JIT", "OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS")
+_DEPENDENCIES: Final = "requirements/core.txt"
 
 # Settings by the beginning of their names. No flow is given the deploy secret; those whose values hold passwords go to
 # whom they serve: the config store to the flow that publishes its outbox, to the pipeline, which has its lease there, and to
 # the watch over the connectors, which looks at their replication slot.
 _ALL: Final = ("ACTIVE_BROKERS", "PANDA_DATA_DIR", "PANDA_KAFKA__", "PANDA_LOG__")
 _MORE: Final = {
-    "pipeline": ("PANDA_DATABASE__", "PANDA_DEAD_LETTERS__"),
+    "pipeline": ("PANDA_DATABASE__", "PANDA_DEAD_LETTERS__", "PANDA_CALENDAR", "PANDA_CHARGES"),
     "cache": ("PANDA_REDIS__",),
     "config": ("PANDA_DATABASE__",),
     "connectors": ("PANDA_DATABASE__", "PANDA_CONNECT__"),
@@ -35,12 +35,16 @@ _MORE: Final = {
     "api": ("PANDA_REDIS__", "PANDA_LAKE__", "PANDA_API__"),
 }
 
+# Settings that name a file which a flow reads at its start and never again: what stands in it is part of the flow.
+_NAMING_FILES: Final = ("PANDA_CALENDAR", "PANDA_CHARGES")
+
 
 @dataclass(frozen=True)
 class Flow:
     """One process: what to run, where, of which version; `group` and `topics` tell how far behind it is.
 
-    The environment holds a password: it is not shown.
+    `environment` is all that the process gets (its supervisor adds where it reports to) and holds a password: it is not
+    shown. `files` are hashes of the files that settings name.
     """
 
     name: str
@@ -50,12 +54,14 @@ class Flow:
     version: str
     group: str = ""
     topics: list[str] = field(default_factory=list)
+    files: dict[str, str] = field(default_factory=dict)
 
     @property
     def fingerprint(self) -> dict[str, str]:
         """What a running process was made from, each part hashed: where one differs, it has to be started anew."""
         parts = {"command": "\0".join(self.command), "directory": self.directory, "code": self.version}
-        return {name: _hashed(value) for name, value in (parts | self.environment).items()}
+        contents = {f"file of {name}": held for name, held in self.files.items()}
+        return {name: _hashed(value) for name, value in (parts | self.environment | contents).items()}
 
 
 def _hashed(text: str) -> str:
@@ -63,13 +69,26 @@ def _hashed(text: str) -> str:
 
 
 def code_version(project: Path = PROJECT) -> str:
-    """A hash of all our sources: a process that was started from others runs old code."""
-    digest = hashlib.sha256()
-    for room in _ROOMS:
-        for path in sorted((project / room).rglob("*")):
-            if path.is_file() and "__pycache__" not in path.parts and path.suffix in (".py", ".html", ".js", ".css"):
-                digest.update(str(path.relative_to(project)).encode() + b"\0" + path.read_bytes())
+    """A hash of all our sources, data files among them, of the pinned libraries and of the interpreter's version.
+
+    A process that was started from others runs old code.
+    """
+    digest = hashlib.sha256(sys.version.encode())
+    sources = [path for room in _ROOMS for path in sorted((project / room).rglob("*")) if _is_source(path)]
+    for path in [*sources, *filter(Path.is_file, [project / _DEPENDENCIES])]:
+        digest.update(str(path.relative_to(project)).encode() + b"\0" + path.read_bytes())
     return digest.hexdigest()[:12]
+
+
+def _is_source(path: Path) -> bool:
+    """Neither bytecode nor what an editor leaves beside a file."""
+    return path.is_file() and "__pycache__" not in path.parts and not path.name.startswith(".") and path.name[-1] != "~"
+
+
+def interpreter() -> str:
+    """The interpreter of this environment by the one name that every environment has, however it was called this time."""
+    python = Path(sys.prefix) / "bin" / "python"
+    return str(python) if python.exists() else sys.executable
 
 
 def declared(settings: Settings) -> list[Flow]:
@@ -109,19 +128,36 @@ def _flow(
     number = shard.partition("/")[0]
     return Flow(
         name="-".join(part for part in (flow, broker, number) if part),
-        command=[sys.executable, "-m", "cli", "run", flow, "--broker", of, *(["--shard", shard] if shard else [])],
+        command=[interpreter(), "-m", "cli", "run", flow, "--broker", of, *(["--shard", shard] if shard else [])],
         environment=environment_of(settings, flow, principal_of(flow, of)),
         directory=str(Path.cwd()),
         version=version,
         group=group,
         topics=topics or [],
+        files=_contents(settings, flow),
     )
+
+
+def _contents(settings: Settings, flow: str) -> dict[str, str]:
+    """Hashes of the files that a flow's settings name. Raises: `ConfigError` for one that cannot be read."""
+    found = {}
+    for name in _NAMING_FILES:
+        path = _value(settings, name) if name in _told(flow) else None
+        if not path:
+            continue
+        try:
+            found[name] = hashlib.sha256(Path(str(path)).read_bytes()).hexdigest()
+        except OSError as error:
+            raise ConfigError(
+                f"{name} names {path}, which cannot be read: {error.strerror}",
+                remedy="correct the setting, or the file",
+            ) from error
+    return found
 
 
 def environment_of(settings: Settings, flow: str, principal: str) -> dict[str, str]:
     """What a flow's process is told: these settings and no `.env`, with its own Kafka user in place of the deployer's."""
-    names = _ALL + _MORE.get(flow, ())
-    values = {name: _value(settings, name) for name in FIELDS if name.startswith(names)}
+    values = {name: _value(settings, name) for name in _told(flow)}
     told = {name: _text(value) for name, value in values.items() if value is not None}
     told |= _as_less(settings, flow)
     if settings.kafka.security_protocol.startswith("SASL"):
@@ -132,7 +168,12 @@ def environment_of(settings: Settings, flow: str, principal: str) -> dict[str, s
             )
         password = principal_password(settings.deploy.secret, principal)
         told |= {"PANDA_KAFKA__USERNAME": principal, "PANDA_KAFKA__PASSWORD": password.get_secret_value()}
-    return process_environment() | told | {ENV_FILE: os.devnull}
+    return declared_environment() | told | {ENV_FILE: os.devnull}
+
+
+def _told(flow: str) -> list[str]:
+    """The settings that a flow is told."""
+    return [name for name in FIELDS if name.startswith(_ALL + _MORE.get(flow, ()))]
 
 
 def _as_less(settings: Settings, flow: str) -> dict[str, str]:
@@ -143,12 +184,6 @@ def _as_less(settings: Settings, flow: str) -> dict[str, str]:
     if flow == "api" and reader:
         return {"PANDA_REDIS__URL": reader}
     return {}
-
-
-def process_environment() -> dict[str, str]:
-    """What any Python process of ours is told: where our sources are, and none of our settings."""
-    kept = {name: os.environ[name] for name in _KEPT if name in os.environ}
-    return plain_environment(**kept) | {"PYTHONPATH": str(PROJECT)}
 
 
 def _value(settings: Settings, name: str) -> object:

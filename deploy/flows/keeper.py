@@ -117,7 +117,9 @@ class Keeper:
 
     def _fresh(self, flow: Flow) -> _Kept:
         environment = flow.environment | {REPORT: str(report_file(self.run).resolve())}
-        child = Child(flow.name, flow.command, environment, stop_s=30.0, directory=Path(flow.directory))
+        child = Child(
+            flow.name, flow.command, environment, inherits=False, stop_s=30.0, directory=Path(flow.directory)
+        )  # fmt: skip
         return _Kept(flow, child, since=_utc(), at=self.now())
 
     def round(self) -> None:

@@ -23,6 +23,10 @@ pytestmark = [pytest.mark.platform, pytest.mark.timeout(1500)]
 KEYS = Keys("paper")
 FILLED = ORDERS_FILLED.of("paper").name
 FED = [MARKET_TICKS.name, MARKET_CLOCK.name]
+OTHER_SHELL = {
+    "VIRTUAL_ENV": sys.prefix, "PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "HOME": "/", "LANG": "de_DE.UTF-8",
+    "TZ": "Asia/Tokyo", "OPENBLAS_NUM_THREADS": "7", "TERM": "xterm-256color",
+}  # fmt: skip
 FLOWS = ["connectors", "archive", "cache-paper", "api", "pipeline-paper"]
 
 
@@ -39,11 +43,11 @@ class Desk:
             "PYTHONPATH": str(PROJECT),
         }
 
-    def panda(self, *arguments, **more):
-        """A command's result; it is expected to succeed."""
+    def panda(self, *arguments, shell=os.environ, **more):
+        """A command's result in this shell; it is expected to succeed."""
         command = [sys.executable, "-m", "cli", *arguments]
         ran = subprocess.run(
-            command, cwd=self.directory, env=os.environ | self.environment | more, capture_output=True, text=True,
+            command, cwd=self.directory, env=dict(shell) | self.environment | more, capture_output=True, text=True,
             timeout=300,
         )  # fmt: skip
         assert ran.returncode == 0, f"{arguments}: {ran.stdout}{ran.stderr}{self.logs()}"
@@ -138,6 +142,9 @@ def test_all_flows_are_started_by_apply_survive_a_kill_without_loss_and_are_gone
             ("migrations", "configuration", "topics", "access", "connectors", "flows"), "nothing to do"
         )
         assert {name: flow.pid for name, flow in desk.flows().items()} == before
+        for shell in ({}, OTHER_SHELL):
+            planned = json.loads(desk.panda("deploy", "plan", "--json", shell=shell))
+            assert [step["changes"] for step in planned["steps"]] == [[]] * 6
 
         states = desk.status()
         assert [state["what"].partition(" ")[0] for state in states["services"]] == [

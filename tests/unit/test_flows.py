@@ -1,7 +1,11 @@
 """Flows of a deployment: what is declared of them, what a plan says of them, and their status."""
 
+import json
 import os
+import subprocess
+import sys
 from dataclasses import replace
+from pathlib import Path
 
 import msgspec
 import pytest
@@ -14,18 +18,21 @@ from connectors.settings import (
     DatabaseSettings,
     DeploySettings,
     KafkaSettings,
+    LakeSettings,
     LogSettings,
     RedisSettings,
     Settings,
     load,
     principal_password,
 )
+from deploy.flows import declared as declared_module
 from deploy.flows.control import Control
-from deploy.flows.declared import declared
+from deploy.flows.declared import code_version, declared
 from deploy.flows.records import Report
 from deploy.plan.answering import answering
 from deploy.plan.flows import Flows, differences
 from deploy.plan.steps import Context
+from deploy.services.places import PROJECT
 from tests.kept import STAYS, flow
 
 SECRET = SecretStr("not a real one")
@@ -116,6 +123,71 @@ def test_a_flow_reads_the_settings_that_deploy_was_given(monkeypatch, tmp_path):
 
     for part in ("data_dir", "active_brokers", "kafka", "redis", "lake", "api", "log"):
         assert getattr(read, part) == getattr(given, part)
+
+
+def test_two_shells_one_with_an_activated_environment_deploy_the_same_flows(tmp_path):
+    (tmp_path / ".env").write_text("PANDA_LOG__LEVEL=DEBUG\nPANDA_DEPLOY__FLOWS=here\n")
+    tell = (
+        "import json\nfrom connectors.settings import load\nfrom deploy.flows.declared import declared\n"
+        "print(json.dumps({f.name: [f.fingerprint, sorted(f.environment)] for f in declared(load())}))"
+    )
+    programs = Path(sys.prefix) / "bin"
+    bare = {"PYTHONPATH": str(PROJECT)}
+    activated = bare | {
+        "VIRTUAL_ENV": sys.prefix, "PATH": f"{programs}:/opt/tools/bin:/usr/bin:/bin", "HOME": str(tmp_path), "TERM": "dumb",
+        "LANG": "de_DE.UTF-8", "LC_ALL": "C", "TZ": "Asia/Tokyo", "OPENBLAS_NUM_THREADS": "7", "OMP_NUM_THREADS": "3",
+        "PYTHONPATH": f"{PROJECT}:{tmp_path}", "XDG_CACHE_HOME": str(tmp_path / "cache"), "NUMBA_DISABLE_JIT": "1",
+        "JAVA_HOME": "/opt/java", "LD_LIBRARY_PATH": "/opt/lib", "TMPDIR": str(tmp_path), "EDITOR": "ed",
+    }  # fmt: skip
+
+    def deployed(python, environment):
+        command = ["env", "-i", *(f"{name}={value}" for name, value in environment.items()), python, "-c", tell]
+        return json.loads(subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout)
+
+    told = deployed(sys.executable, bare)
+
+    assert deployed("python3", activated) == told
+    assert all(fingerprint["PANDA_LOG__LEVEL"] for fingerprint, _ in told.values())
+    ours = {name for _, names in told.values() for name in names if not name.startswith(("PANDA_", "ACTIVE_"))}
+    assert ours == {"HOME", "LANG", "OPENBLAS_NUM_THREADS", "PATH", "PYTHONPATH", "TZ"}
+    assert deployed(sys.executable, bare | {"PANDA_LOG__LEVEL": "INFO"}) != told
+
+
+def test_what_stands_in_a_file_that_a_setting_names_is_part_of_every_flow_that_is_told_of_it(monkeypatch, tmp_path):
+    days = tmp_path / "days.csv"
+    monkeypatch.setattr(declared_module, "_NAMING_FILES", ("PANDA_LAKE__PATH",))  # any setting that names a file
+    given = settings(lake=LakeSettings(path=str(days)))
+    with pytest.raises(ConfigError, match=f"PANDA_LAKE__PATH names {days}, which cannot be read: No such file"):
+        declared(given)
+
+    days.write_text("2027-01-26\n")
+    before = declared(given)
+    assert differences(declared(given), reported(*before), "v1") == []
+
+    days.write_text("2027-01-26\n2027-03-22\n")
+
+    assert [change.line for change in differences(declared(given), reported(*before), "v1")] == [
+        f"~ flow {name}: file of PANDA_LAKE__PATH changed: start anew" for name in ("archive", "api")
+    ]
+
+
+def test_code_is_every_source_and_data_file_and_the_pinned_libraries_and_nothing_that_an_editor_leaves(tmp_path):
+    def put(name, text):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+        return code_version(tmp_path)
+
+    seen = [put("functions/risk.py", "a"), put("functions/risk.py", "b"), put("functions/holidays/2027.csv", "d")]
+    seen += [
+        put("analytics/views.sql", "v"),
+        put("requirements/core.txt", "numpy==2"),
+        put("requirements/core.txt", "numpy==3"),
+    ]
+
+    assert len(set(seen)) == 6
+    assert put("functions/__pycache__/risk.pyc", "x") == seen[-1]
+    assert put("functions/.risk.py.swp", "x") == put("functions/risk.py~", "x") == put("docs/x.md", "x") == seen[-1]
 
 
 def test_a_broker_with_users_and_no_secret_is_refused():

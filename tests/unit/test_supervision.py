@@ -1,5 +1,6 @@
 """Keeping flows: when one is started again, and what the supervisor does with real processes."""
 
+import json
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ import pytest
 
 from deploy.flows.control import Control
 from deploy.flows.declared import Flow
+from deploy.flows.environment import declared_environment
 from deploy.flows.keeper import Keeper
 from deploy.flows.records import Request, read_report, request_file
 from deploy.flows.voice import Voice, kafka_of
@@ -119,6 +121,24 @@ def test_a_report_that_cannot_be_written_stops_no_flow_and_is_written_once_it_ca
     keeper.run.mkdir()
     keeper.round()
     assert (read_report(keeper.run).request, read_report(keeper.run).flows[0].pid) == ("s", pid)
+
+
+def test_a_flow_gets_what_it_is_declared_with_and_nothing_of_its_supervisors_environment(keeper, monkeypatch, tmp_path):
+    monkeypatch.setenv("FROM_THE_SHELL", "x")
+    said = f"import os, json; print(json.dumps(sorted(os.environ)), flush=True); {STAYS}"
+    keeper.take(Request("r", [flow("a", said, PANDA_LOG__LEVEL="INFO", **declared_environment())]))
+    work(keeper, lambda: states(keeper) == {"a": "live"})
+
+    assert set(json.loads((keeper.logs / "a.log").read_text())) == {
+        "PANDA_LOG__LEVEL", "PANDA_READY_FILE", "PANDA_FLOWS_REPORT",
+        "HOME", "LANG", "OPENBLAS_NUM_THREADS", "PATH", "PYTHONPATH", "TZ",
+    }  # fmt: skip
+
+
+def test_a_user_whom_the_system_does_not_list_lives_where_it_works(monkeypatch):
+    monkeypatch.setattr("os.getuid", lambda: 2**31 - 7)
+
+    assert declared_environment()["HOME"] == os.getcwd()
 
 
 def test_a_request_stops_what_it_leaves_out_starts_anew_what_it_changes_and_leaves_the_rest(keeper):
