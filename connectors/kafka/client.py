@@ -152,7 +152,12 @@ class Reachability:
 
 
 def down(kafka: KafkaSettings, waited_s: float, reason: str) -> DependencyError:
-    """The error for a broker that does not answer."""
+    """The error for a broker that does not answer, or that answers with a refusal of what our user asked for."""
+    if reason.endswith("authorization failed"):
+        return RetryableError(
+            f"Kafka at {kafka.bootstrap} refuses user {kafka.username!r}: {reason}",
+            remedy="see what rights are missing with `panda deploy plan`, and give them back with `panda deploy apply`",
+        )
     return RetryableError(
         f"Kafka at {kafka.bootstrap} did not answer for {waited_s:g} s: {reason}",
         remedy="start the broker (`just up`, or `panda demo` for the embedded one), or correct PANDA_KAFKA__BOOTSTRAP",
