@@ -9,6 +9,7 @@ demo says so and fails.
 
 import fcntl
 import json
+import re
 import shutil
 import socket
 import sys
@@ -17,6 +18,7 @@ import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
+from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
 
@@ -161,26 +163,22 @@ def _configured(options: DemoOptions) -> tuple[list[Any], list[Any], list[Strate
         tokens = [i.instrument_token for i in instruments if i.kind == "EQ"]
     for implementation in options.strategies:
         try:
-            configure(implementation, {})
+            configure(implementation, {}).start([i for i in instruments if i.instrument_token in tokens])
         except StrategyError as error:
-            raise ConfigError(str(error), remedy="panda strategies list") from error
+            raise ConfigError(str(error), remedy="correct it; docs/strategies.md says what a strategy is") from error
+        if options.strategies.count(implementation) > 1:
+            raise ConfigError(f"--strategy {implementation} is given twice", remedy="give it once")
         name = _strategy_name(implementation, {s.strategy for s in strategies})
         strategies.append(StrategyConfig(name, implementation, {}, tokens, [a.account for a in accounts]))
     return instruments, accounts, strategies
 
 
 def _strategy_name(implementation: str, taken: set[str]) -> str:
-    """A name made of the class, or of file and class where a strategy of that name is there already."""
+    """A name made of the class, or of file and class, or with a number, whichever no strategy has yet."""
     module, _, attribute = implementation.rpartition(":")
-    names = [
-        "".join(c if c.isalnum() else "_" for c in n).lower() for n in (attribute, f"{Path(module).stem}_{attribute}")
-    ]
-    for name in names:
-        if name not in taken:
-            return name
-    raise ConfigError(
-        f"there are two strategies named {names[1]!r}", remedy="rename the class, or give --strategy once"
-    )
+    spelled = [re.sub("[^a-z0-9]", "_", name.lower()) for name in (attribute, f"{Path(module).stem}_{attribute}")]
+    names = chain((name[:40] for name in spelled), (f"{spelled[0][:30]}_{n}" for n in count(2)))
+    return next(name for name in names if name not in taken)
 
 
 def _feed_command(options: DemoOptions) -> list[str]:

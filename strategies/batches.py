@@ -12,7 +12,7 @@ import numpy as np
 from functions.events import InstrumentConfig
 from functions.ticks import Rows, copied
 from strategies.answers import bad_rows, own_rows
-from strategies.guest import Answered, Lost, all_lost
+from strategies.guest import Answered, Lost, all_lost, refused_if_it_raises
 from strategies.plain import AT_ONCE
 
 
@@ -41,7 +41,8 @@ class BatchStrategy:
 
     def start(self, instruments: Sequence[InstrumentConfig]) -> Any:
         self._instruments = len(instruments)
-        return self.author.start(list(instruments))
+        with refused_if_it_raises(f"{type(self.author).__name__}.start"):
+            return self.author.start(list(instruments))
 
     def ask(self, state: Any, ticks: Rows) -> Answered:
         """All ticks at once: of a raise nobody knows which tick it was, of a bad row everybody does."""

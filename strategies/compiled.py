@@ -6,13 +6,15 @@ What the author writes to its tick or its parameters is gone with the tick, inde
 looked at before it counts. With the compiler off the same source does the same as plain Python.
 """
 
+import dis
 import hashlib
 import inspect
 import linecache
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
-from types import CodeType, ModuleType
+from types import CodeType, FunctionType, ModuleType
 from typing import Any, Final
 
 import numba
@@ -111,6 +113,7 @@ class CompiledStrategy:
 
     def configure(self, given: Mapping[str, Value]) -> "_Compiled":
         """The strategy with these parameters. Raises: `StrategyError`."""
+        reached(self.function)
         return _Compiled(self, checked(self.parameters, given))
 
     @property
@@ -224,16 +227,42 @@ def _code_of(code: CodeType) -> Iterator[CodeType]:
             yield from _code_of(constant)
 
 
-def reached(function: Any, seen: dict[Any, None] | None = None) -> dict[Any, None]:
-    """A function and every function that it reaches through its globals, once each, in the order in which they are met."""
+def _used(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """What a function finds by name outside of itself: globals, what modules among them hold, and what it closes over."""
+    steps = [step for code in _code_of(function.__code__) for step in dis.get_instructions(code)]
+    names = dict.fromkeys(step.argval for step in steps if step.opname == "LOAD_GLOBAL")
+    found = [(name, function.__globals__[name]) for name in names if name in function.__globals__]
+    yield from found
+    attributes = dict.fromkeys(step.argval for step in steps if step.opname in ("LOAD_ATTR", "LOAD_METHOD"))
+    for module, value in found:
+        if isinstance(value, ModuleType) and not _is_versioned(value.__name__):
+            yield from ((f"{module}.{name}", value.__dict__[name]) for name in attributes if name in value.__dict__)
+    for name, cell in zip(function.__code__.co_freevars, function.__closure__ or (), strict=True):
+        with suppress(ValueError):  # empty
+            yield name, cell.cell_contents
+
+
+def _is_versioned(module: str) -> bool:
+    """Whether a module belongs to what the fingerprint knows by its version."""
+    return module.partition(".")[0] in ("numpy", "numba")
+
+
+def reached(function: Any, path: tuple[Any, ...] = (), seen: dict[Any, None] | None = None) -> dict[Any, None]:
+    """A function and every function that it calls, once each, in the order in which they are met.
+
+    Raises: `StrategyError` where one calls itself: compiled, it would overrun the stack and end the process.
+    """
     seen = {} if seen is None else seen
     function = getattr(function, "py_func", function)
-    if not inspect.isfunction(function) or function in seen:
+    if not isinstance(function, FunctionType) or _is_versioned(function.__module__ or ""):
         return seen
-    seen[function] = None
-    for code in _code_of(function.__code__):
-        for name in code.co_names:
-            reached(function.__globals__.get(name), seen)
+    if function in path:
+        names = " → ".join(each.__name__ for each in (*path, function))
+        raise StrategyError(f"a compiled strategy may not call itself ({names}): write a loop, or a plain class")
+    if function not in seen:
+        seen[function] = None
+        for _, value in _used(function):
+            reached(value, (*path, function), seen)
     return seen
 
 
@@ -243,11 +272,24 @@ def sources(function: Callable[..., Any]) -> set[Path]:
     return {Path(file) for file in files if file is not None}
 
 
+def _constants(function: Callable[..., Any]) -> bytes:
+    """What machine code holds beside its sources: the places of functions, and values that are constants to the compiler."""
+    parts: list[bytes] = []
+    for each in reached(function):
+        parts.append(f"{each.__module__}.{each.__qualname__}:{each.__code__.co_firstlineno}".encode())
+        for name, value in _used(each):
+            if isinstance(value, np.ndarray):
+                parts.append(f"{name} {value.dtype} {value.shape} ".encode() + value.tobytes())
+            elif isinstance(value, int | float | complex | str | bytes | tuple | np.generic):
+                parts.append(f"{name} {value!r}".encode(errors="backslashreplace"))
+    return b"\0".join(parts)
+
+
 def _generated(author: CompiledStrategy) -> Any:
     """The strategy's loop in a module, named after everything its code depends on."""
     text = _LOOP.format(**(_WITH_REQUEST if author.takes_request else _WITHOUT_REQUEST))
-    name = f"loop_{author.__name__}_{fingerprint(*sources(author.function))}"
-    name += hashlib.blake2b(text.encode(), digest_size=4).hexdigest()
+    made_of = hashlib.blake2b(text.encode() + _constants(author.function), digest_size=8).hexdigest()
+    name = f"loop_{author.__name__}_{fingerprint(*sources(author.function))}_{made_of}"
     module = ModuleType(name)
     module.__file__ = f"<{name}>"
     module.__dict__["decide"] = author.decide

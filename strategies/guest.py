@@ -4,13 +4,15 @@ It is somebody else's code. Whatever it raises costs the tick on which it was ra
 strategy are in `compiled`, `plain` and `batches`; to the roster they are all a `Guest`.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any, Final, NamedTuple, Protocol
 
 from functions.events import InstrumentConfig
 from functions.signals import NO_SIGNALS
 from functions.ticks import Rows
 from strategies.answers import words_of
+from strategies.parameters import StrategyError
 
 EVERYTHING: Final = 1 << 62  # ticks that may be shown at once
 
@@ -61,3 +63,14 @@ class Guest(Protocol):
 def all_lost(error: BaseException, shown: int) -> Answered:
     """Ticks that were shown at once, and nobody knows on which of them it was raised: the first stands for them."""
     return Answered(NO_SIGNALS, [Lost.of(0, error)], shown)
+
+
+@contextmanager
+def refused_if_it_raises(what: str) -> Iterator[None]:
+    """For what a strategy's own code does before its first tick. Raises: `StrategyError` saying what raised, and what."""
+    try:
+        yield
+    except (StrategyError, KeyboardInterrupt):
+        raise
+    except BaseException as error:  # its module may end the process, too
+        raise StrategyError(f"{what} raised {': '.join(filter(None, words_of(error)))}") from error

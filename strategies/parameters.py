@@ -46,3 +46,13 @@ def checked(specification: Mapping[str, Parameter], given: Mapping[str, Value]) 
     if unknown:
         raise StrategyError(f"unknown parameter {', '.join(unknown)}; known: {', '.join(specification) or 'none'}")
     return {name: p.check(name, given.get(name, p.default)) for name, p in specification.items()}
+
+
+def declared(author: type) -> dict[str, Parameter]:
+    """What a class says in `parameters`. Raises: `StrategyError` where that is no such thing."""
+    said = getattr(author, "parameters", {})
+    if not isinstance(said, Mapping) or not all(isinstance(p, Parameter) for p in said.values()):
+        raise StrategyError(
+            f"{author.__name__}: parameters is a dict of names and Parameter(default, minimum, maximum)"
+        )
+    return dict(said)

@@ -11,9 +11,9 @@ from functions.configuration import MAX_QUANTITY
 from functions.events import InstrumentConfig
 from functions.signals import NO_SIGNALS, SIGNAL
 from functions.ticks import TICK, Rows
-from strategies.answers import signal_row, wanted
-from strategies.guest import Answered, Lost
-from strategies.parameters import Parameter, StrategyError, Value
+from strategies.answers import shown, signal_row, wanted
+from strategies.guest import Answered, Lost, refused_if_it_raises
+from strategies.parameters import Parameter, StrategyError, Value, declared
 
 TICK_FIELDS: Final = (
     "instrument_token", "time", "price", "bid", "ask", "bid_quantity", "ask_quantity", "volume", "open_interest",
@@ -35,10 +35,7 @@ class PlainStrategy:
         self.author = author
         self.values = dict(values)
         self.per_instrument: bool = getattr(author, "per_instrument", True)
-        self.fields: tuple[str, ...] = tuple(getattr(author, "fields", TICK_FIELDS)) or TICK_FIELDS[:1]
-        unknown = [field for field in self.fields if field not in TICK_FIELDS]
-        if unknown:
-            raise StrategyError(f"{author.__name__}: no tick has {', '.join(unknown)}; known: {', '.join(TICK_FIELDS)}")
+        self.fields = _fields(author)
         self._tick = msgspec.defstruct("Tick", [(field, Any) for field in self.fields], gc=False, frozen=True)
         self._tokens: list[int] = []
         self._index_of: dict[int, int] = {}
@@ -48,21 +45,22 @@ class PlainStrategy:
     @staticmethod
     def specification(author: type) -> dict[str, Parameter]:
         """The parameters of a class: its `parameters`, else the arguments of `__init__` that have plain defaults."""
-        declared: dict[str, Parameter] = dict(getattr(author, "parameters", {}))
+        known = declared(author)
         for name, argument in inspect.signature(author).parameters.items():
-            if name not in declared and isinstance(argument.default, int | float | bool | str):
-                declared[name] = Parameter(argument.default)
-            elif name not in declared:
+            if name not in known and isinstance(argument.default, int | float | bool | str):
+                known[name] = Parameter(argument.default)
+            elif name not in known:
                 raise StrategyError(
                     f"{author.__name__}: argument {name} needs a default that is a number, text or bool"
                 )
-        return declared
+        return known
 
     def start(self, instruments: Sequence[InstrumentConfig]) -> list[Any]:
         self._tokens = [instrument.instrument_token for instrument in instruments]
         self._index_of = {token: n for n, token in enumerate(self._tokens)}
         make = len(instruments) if self.per_instrument else 1
-        return [self.author(**self.values) for _ in range(make)]
+        with refused_if_it_raises(f"{self.author.__name__}.__init__"):
+            return [self.author(**self.values) for _ in range(make)]
 
     def ask(self, state: list[Any], ticks: Rows) -> Answered:
         """Shows tick after tick, each a new object, up to the first that is lost."""
@@ -104,6 +102,17 @@ class PlainStrategy:
             if made is not None:
                 rows.append(made)
         return rows
+
+
+def _fields(author: type) -> tuple[str, ...]:
+    """Which fields a class names; one that wants none gets one, as it is asked all the same."""
+    named = getattr(author, "fields", TICK_FIELDS)
+    if isinstance(named, str) or not all(isinstance(field, str) for field in named):
+        raise StrategyError(f"{author.__name__}: fields is a tuple of names, e.g. ('price',), was {shown(named)}")
+    unknown = [field for field in named if field not in TICK_FIELDS]
+    if unknown:
+        raise StrategyError(f"{author.__name__}: no tick has {', '.join(unknown)}; known: {', '.join(TICK_FIELDS)}")
+    return tuple(dict.fromkeys(named)) or TICK_FIELDS[:1]
 
 
 def _signal_rows(rows: list[tuple[int, ...]]) -> Rows:

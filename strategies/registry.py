@@ -2,13 +2,15 @@
 
 momentum                      a built-in: strategies/momentum.py
 my_module:MyStrategy          anything importable, the working directory included
-ideas/my_file.py:MyStrategy   a file
+ideas/my file.py:MyStrategy   a file, of any name
 my_entry_point                an installed package's entry point of the group `alpha_panda.strategies`
 """
 
+import hashlib
 import importlib
 import importlib.util
 import pkgutil
+import re
 import sys
 from collections.abc import Mapping
 from importlib.metadata import entry_points
@@ -17,10 +19,11 @@ from typing import Any, Final
 
 import strategies
 from functions.events import StrategyConfig
+from strategies.answers import shown
 from strategies.batches import BatchStrategy, Strategy
 from strategies.compiled import CompiledStrategy
-from strategies.guest import Guest
-from strategies.parameters import Parameter, StrategyError, Value, checked
+from strategies.guest import Guest, refused_if_it_raises
+from strategies.parameters import Parameter, StrategyError, Value, checked, declared
 from strategies.plain import PlainStrategy
 
 GROUP: Final = "alpha_panda.strategies"
@@ -36,13 +39,14 @@ def built_ins() -> list[str]:
 
 def load(implementation: str) -> Any:
     """The object a strategy is made of. Raises: `StrategyError` telling what was looked for and what there is."""
-    module, _, attribute = implementation.partition(":")
-    if attribute:
+    module, _, attribute = implementation.rpartition(":")
+    if module and attribute:
         return _attribute(_module(module), attribute, implementation)
     if implementation in built_ins():
         return _attribute(importlib.import_module(f"strategies.{implementation}"), implementation, implementation)
     for point in entry_points(group=GROUP, name=implementation):
-        return point.load()
+        with refused_if_it_raises(f"entry point {implementation!r}"):
+            return point.load()
     raise StrategyError(
         f"unknown strategy {implementation!r}; built in are {', '.join(built_ins())}; "
         "one of your own is module:Name or file.py:Name"
@@ -51,60 +55,75 @@ def load(implementation: str) -> Any:
 
 def _module(name: str) -> Any:
     if name.endswith(".py"):
-        return _module_of_file(Path(name))
+        return _module_of_file(name)
     if str(Path.cwd()) not in sys.path:
         sys.path.insert(0, str(Path.cwd()))
     try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        raise StrategyError(
-            f"no module {name!r}: {error}; looked in {Path.cwd()} and the installed packages"
-        ) from error
-    except Exception as error:
-        raise StrategyError(f"module {name!r} cannot be imported: {type(error).__name__}: {error}") from error
+        with refused_if_it_raises(f"module {name!r} cannot be imported: it"):
+            return importlib.import_module(name)
+    except StrategyError as error:
+        if isinstance(error.__cause__, ModuleNotFoundError):
+            raise StrategyError(
+                f"no module {name!r}: {error.__cause__}; looked in {Path.cwd()} and the installed packages"
+            ) from error
+        raise
 
 
-def _module_of_file(path: Path) -> Any:
-    """A file as a module under its own name: a compiled loop imports it by that name."""
-    if not path.is_file():
-        raise StrategyError(f"no file {str(path)!r}, looked from {Path.cwd()}")
-    name = path.stem
+def module_name(path: str) -> str:
+    """Under which name the file of an implementation is a module, whatever it is called: the same in every process.
+
+    >>> module_name("ideas/my-clean v1.2.py"), module_name("class.py")
+    ('my_clean_v1_2_da773936', 'class_026dbb96')
+    """
+    stem = re.sub(r"\W", "_", Path(path).stem, flags=re.ASCII)
+    return f"{stem}_{hashlib.blake2b(path.encode(errors='surrogateescape'), digest_size=4).hexdigest()}"
+
+
+def _module_of_file(path: str) -> Any:
+    """A file as a module under a name of its own, so that files of any name, and several of one name, are taken."""
+    try:
+        file = Path(path).resolve()
+        found = file.is_file()
+    except (OSError, ValueError) as error:
+        raise StrategyError(f"{path!r} cannot be the name of a file: {error}") from error
+    if not found:
+        raise StrategyError(f"no file {path!r}, looked from {Path.cwd()}")
+    name = module_name(path)
     known = sys.modules.get(name)
-    if known is not None and getattr(known, "__file__", None) == str(path.resolve()):
+    if known is not None and getattr(known, "__file__", None) == str(file):
         return known
-    if known is not None:
-        raise StrategyError(
-            f"a module named {name!r} is already loaded from {getattr(known, '__file__', '?')}: rename the file"
-        )
-    specification = importlib.util.spec_from_file_location(name, path.resolve())
+    specification = importlib.util.spec_from_file_location(name, file)
     assert specification is not None
     assert specification.loader is not None
     module = importlib.util.module_from_spec(specification)
     sys.modules[name] = module
     try:
-        specification.loader.exec_module(module)
-    except Exception as error:
-        del sys.modules[name]
-        raise StrategyError(f"{str(path)!r} cannot be imported: {type(error).__name__}: {error}") from error
+        with refused_if_it_raises(f"{path!r} cannot be imported: it"):
+            specification.loader.exec_module(module)
+    except BaseException:
+        sys.modules.pop(name, None)
+        raise
     return module
 
 
 def _attribute(module: Any, name: str, implementation: str) -> Any:
-    if not hasattr(module, name):
-        raise StrategyError(f"{implementation!r}: the module has no {name}")
-    return getattr(module, name)
+    with refused_if_it_raises(f"{implementation!r}: its module"):
+        if hasattr(module, name):
+            return getattr(module, name)
+    raise StrategyError(f"{implementation!r}: the module has no {name}")
 
 
 def parameters_of(author: Any) -> dict[str, Parameter]:
     """The parameters that a strategy takes. Raises: `StrategyError` for something that is no strategy."""
     if isinstance(author, CompiledStrategy):
         return author.parameters
-    if isinstance(author, type) and hasattr(author, "on_tick"):
-        return PlainStrategy.specification(author)
-    if isinstance(author, type) and hasattr(author, "on_batch"):
-        return dict(getattr(author, "parameters", {}))
+    with refused_if_it_raises(f"{shown(author)} cannot be asked for its parameters: it"):
+        if isinstance(author, type) and hasattr(author, "on_tick"):
+            return PlainStrategy.specification(author)
+        if isinstance(author, type) and hasattr(author, "on_batch"):
+            return declared(author)
     raise StrategyError(
-        f"{author!r} is no strategy: wanted @strategy, a class with on_tick, or one with start and on_batch"
+        f"{shown(author)} is no strategy: wanted @strategy, a class with on_tick, or one with start and on_batch"
     )
 
 
@@ -117,11 +136,12 @@ def configure(implementation: str, given: Mapping[str, Value]) -> Guest:
     """A strategy with its parameters, ready to start. Raises: `StrategyError`."""
     author = load(implementation)
     values = checked(parameters_of(author), given)
-    if isinstance(author, CompiledStrategy):
-        return author.configure(values)
-    if hasattr(author, "on_tick"):
-        return PlainStrategy(author, values)
-    made = author(**values)
+    with refused_if_it_raises(f"{implementation!r} cannot be made: it"):
+        if isinstance(author, CompiledStrategy):
+            return author.configure(values)
+        if hasattr(author, "on_tick"):
+            return PlainStrategy(author, values)
+        made = author(**values)
     if not isinstance(made, Strategy):
         raise StrategyError(f"{implementation!r} has on_batch but no start")
     return BatchStrategy(made)

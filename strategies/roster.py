@@ -4,8 +4,10 @@ A tick reaches the strategies that take its instrument and no other, in O(1), an
 wrong costs it that tick only, and it is named; one that goes on so is suspended. The others never notice.
 """
 
+import io
 import pickle
 from collections.abc import Sequence
+from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,7 +19,7 @@ from functions.signals import NO_SIGNALS, merge, route
 from functions.ticks import Rows
 from strategies.guest import Guest, Lost
 from strategies.parameters import StrategyError
-from strategies.registry import configure
+from strategies.registry import configure, module_name
 
 MAX_FAILURES: Final = 10  # then a strategy is suspended: it has failed on this many ticks
 
@@ -38,6 +40,7 @@ class _Member:
 
     def __init__(self, config: StrategyConfig, own: list[int], instruments: Sequence[InstrumentConfig]) -> None:
         self.name = config.strategy
+        self.implementation = config.implementation
         self.made_of = fingerprint_of(config)
         self.own = np.array(own, np.int32)  # shard index of each of its instruments
         self.local = np.full(len(instruments) + 1, -1, np.int32)  # the other way round
@@ -55,12 +58,24 @@ def fingerprint_of(config: StrategyConfig) -> str:
     return msgspec.json.encode([config.implementation, config.parameters, sorted(config.instruments)]).decode()
 
 
-def _unpickled(strategy: str, blob: bytes) -> Any:
+class _Unpickler(pickle.Unpickler):
+    """Reads the state of one strategy. Its file was once a module under the file's own name, and is under ours now."""
+
+    def __init__(self, blob: bytes, implementation: str) -> None:
+        super().__init__(io.BytesIO(blob))
+        path = implementation.rpartition(":")[0]
+        self._renamed = {Path(path).stem: module_name(path)} if path.endswith(".py") else {}
+
+    def find_class(self, module: str, name: str) -> Any:
+        return super().find_class(self._renamed.get(module, module), name)
+
+
+def _unpickled(member: _Member, blob: bytes) -> Any:
     try:
-        return pickle.loads(blob)
+        return _Unpickler(blob, member.implementation).load()
     except Exception as error:  # whatever the bytes make it do
         raise StrategyError(
-            f"strategy {strategy}: its state in the snapshot cannot be read: {type(error).__name__}"
+            f"strategy {member.name}: its state in the snapshot cannot be read: {type(error).__name__}"
         ) from error
 
 
@@ -206,7 +221,7 @@ class Roster:
             if member.retired or (member.name, member.made_of) not in kept:
                 continue
             enabled, failures, pickled = kept[member.name, member.made_of]
-            state = _unpickled(member.name, pickled)
+            state = _unpickled(member, pickled)
             if isinstance(member.state, np.ndarray):
                 mine = member.state
                 if not isinstance(state, np.ndarray) or state.dtype != mine.dtype or state.shape != mine.shape:

@@ -1,11 +1,14 @@
 """The roster: every strategy gets its ticks, failures stay apart, a state survives a restart."""
 
+import struct
+
+import msgspec
 import numpy as np
 import pytest
 
 from functions.ticks import TICK
 from strategies.protocol import StrategyError
-from strategies.registry import built_ins
+from strategies.registry import built_ins, module_name
 from strategies.roster import MAX_FAILURES, Roster
 from tests.desk import clock, tick, tick_rows
 from tests.desk import strategy as following
@@ -225,6 +228,47 @@ def test_a_state_of_another_layout_under_the_same_configuration_is_refused():
 
     with pytest.raises(StrategyError, match="strategy f: its state in the snapshot has another layout"):
         again.load(blob)
+
+
+COUNTING = """
+class Counting:
+    fields = ("price",)
+    def __init__(self):
+        self.seen = 0
+    def on_tick(self, tick):
+        self.seen += 1
+        return self.seen
+"""
+
+
+def test_the_state_of_a_strategy_in_a_file_of_any_name_is_read_again(tmp_path):
+    (tmp_path / "my-clean v1.2.py").write_text(COUNTING)
+    made, again = (
+        roster(following("m", TOKENS, implementation=f"{tmp_path}/my-clean v1.2.py:Counting")) for _ in range(2)
+    )
+    made.on_batch(prices(1, 1))
+
+    again.load(made.to_bytes())
+
+    assert wanted(again, prices(1)) == [(0, "m", 0, 3)]
+
+
+def test_a_state_of_when_a_files_module_was_named_as_the_file_is_read_still(tmp_path):
+    (tmp_path / "counting_idea.py").write_text(COUNTING)
+    made, again = (
+        roster(following("m", TOKENS, implementation=f"{tmp_path}/counting_idea.py:Counting")) for _ in range(2)
+    )
+    made.on_batch(prices(1, 1))
+    blob = made.to_bytes()
+    name = module_name(f"{tmp_path}/counting_idea.py").encode()
+    [(strategy, made_of, enabled, failures, state)] = msgspec.msgpack.decode(blob)
+    assert name in state
+    before = state.replace(bytes([len(name)]) + name, bytes([len("counting_idea")]) + b"counting_idea")
+    before = before[:3] + struct.pack("<Q", len(before) - 12) + before[11:]  # the frame is as much shorter
+
+    again.load(msgspec.msgpack.encode([(strategy, made_of, enabled, failures, before)]))
+
+    assert wanted(again, prices(1)) == [(0, "m", 0, 3)]
 
 
 def test_a_tick_row_is_lent_and_comes_back_unchanged():
