@@ -229,4 +229,4 @@ def _entry_key(entry: str) -> tuple[int, int]:
 
 def is_entry(cursor: Cursor) -> bool:
     """Whether a cursor names an entry of a stream."""
-    return _ENTRY.fullmatch(cursor[0]) is not None
+    return _ENTRY.fullmatch(cursor[0]) is not None and max(_entry_key(cursor[0])) < 2**64

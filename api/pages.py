@@ -33,9 +33,14 @@ def read(text: str) -> Cursor:
         value = json.loads(raw)
     except (binascii.Error, ValueError, RecursionError) as error:
         raise BadCursor(f"no cursor: {text[:100]!r}") from error
-    if not (isinstance(value, list) and len(value) == 2 and all(isinstance(part, str) for part in value)):
+    if not (isinstance(value, list) and len(value) == 2 and all(map(_is_text, value))):
         raise BadCursor(f"no cursor: {text[:100]!r}")
     return value[0], value[1]
+
+
+def _is_text(part: object) -> bool:
+    """Whether this is text that every store can take: JSON can write half a character."""
+    return isinstance(part, str) and not any("\ud800" <= character <= "\udfff" for character in part)
 
 
 def page_of(keyed: Sequence[tuple[Cursor, T]], limit: int) -> Page[T]:

@@ -3,7 +3,7 @@
 import time
 from collections.abc import Callable, Iterator
 from dataclasses import asdict, dataclass, field
-from datetime import datetime
+from datetime import UTC, datetime
 from typing import Annotated, Any, Literal
 
 import redis
@@ -91,19 +91,21 @@ def _entry(after: Annotated[Cursor | None, Depends(_cursor)]) -> Any:
 
 
 def _moment(after: Annotated[Cursor | None, Depends(_cursor)]) -> Any:
-    if after is not None:
-        _time("cursor", after[0])
-    return after
+    return None if after is None else (_time("cursor", after[0]), after[1])
 
 
 def _time(name: str, text: str) -> str:
+    """A time in UTC, RFC 3339."""
     try:
         moment = datetime.fromisoformat(text)
     except ValueError as error:
         raise HTTPException(400, f"{name} is no RFC 3339 time: {text[:50]!r}") from error
     if moment.tzinfo is None:
         raise HTTPException(400, f"{name} has no time zone: {text[:50]!r}; end it in Z or +05:30")
-    return text
+    try:
+        return moment.astimezone(UTC).isoformat()
+    except OverflowError as error:
+        raise HTTPException(400, f"{name} is outside the years 1 to 9999 in UTC: {text[:50]!r}") from error
 
 
 At = Annotated[Desk, Depends(_desk)]
@@ -214,7 +216,7 @@ def pnl(
     limit: Limit = 500,
 ) -> Page[PnlPoint]:  # fmt: skip
     """An account's snapshots, oldest first: what is archived, then what is too new to be."""
-    bounds = (start and _time("from", start), end and _time("to", end))
+    bounds = (None if start is None else _time("from", start), None if end is None else _time("to", end))
     archived = sources.queries.pnl_series(broker, account, *bounds, limit=limit + 1, after=after)
     points = {point.id: PnlPoint(**asdict(point)) for point in archived}
     if len(points) <= limit:

@@ -12,7 +12,10 @@ import urllib.request
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
+from urllib.parse import quote
 
+import hypothesis
+import hypothesis.strategies as st
 import pytest
 from bytewax.run import cli_main
 from bytewax.testing import run_main
@@ -305,7 +308,18 @@ def _cursor(value: Any) -> str:
 
 @pytest.mark.parametrize("path", ["/orders", "/fills", "/signals", "/rejections", "/alerts", "/pnl?account=a"])
 @pytest.mark.parametrize(
-    "cursor", ["%%%", "a", "!!!!", _cursor({}), _cursor(["1-0"]), _cursor([1, 2]), _cursor(["1-0", 5]), "é"]
+    "cursor",
+    [
+        "%%%",
+        "a",
+        "!!!!",
+        _cursor({}),
+        _cursor(["1-0"]),
+        _cursor([1, 2]),
+        _cursor(["1-0", 5]),
+        _cursor(["1-0", "\ud800"]),
+        "é",
+    ],
 )
 def test_a_bad_cursor_is_400(api: TestClient, path: str, cursor: str):
     answer = api.get(f"/api/v1{path}", params={"after": cursor, "account": "a"})
@@ -320,6 +334,7 @@ def test_a_cursor_of_another_list_is_400(api: TestClient, path: str):
     cursor = get(api, "/orders", limit=1)["next"]
 
     assert api.get(f"/api/v1{path}", params={"after": cursor}).status_code == 400
+    assert api.get(f"/api/v1{path}", params={"after": _cursor([f"0-{2**64}", "a"])}).status_code == 400
 
 
 @pytest.mark.parametrize(
@@ -330,6 +345,7 @@ def test_a_cursor_of_another_list_is_400(api: TestClient, path: str):
         ("/orders?limit=0", 422, "a parameter is wrong"), ("/orders?limit=501", 422, "a parameter is wrong"),
         ("/orders?status=lost", 422, "a parameter is wrong"), ("/pnl", 422, "a parameter is wrong"),
         ("/pnl?account=a&from=yesterday", 400, "from is no RFC 3339 time: 'yesterday'"),
+        ("/pnl?account=a&from=", 400, "from is no RFC 3339 time: ''"),
         ("/pnl?account=a&to=2026-05-06", 400, "to has no time zone: '2026-05-06'; end it in Z or +05:30"),
     ],
 )  # fmt: skip
@@ -340,6 +356,84 @@ def test_a_refusal_is_a_problem_that_says_what_is_wrong(api: TestClient, path: s
     assert (answer.status_code, problem["status"], problem["detail"]) == (status, status, detail)
     assert answer.headers["content-type"] == "application/problem+json"
     assert problem["instance"] == f"/api/v1{path}".partition("?")[0]
+
+
+TIMES = [
+    "0001-01-01T00:00:00Z", "0001-01-01T00:00:00+14:00", "0001-01-01T00:00:00-14:00", "9999-12-31T23:59:59.999999Z",
+    "9999-12-31T23:59:59-14:00", "9999-12-31T23:59:59+14:00", "10000-01-01T00:00:00Z", "-0001-01-01T00:00:00Z",
+    "0000-01-01T00:00:00Z", "2016-12-31T23:59:60Z", "2026-02-30T00:00:00Z", "2026-05-06T24:00:00Z", "2026-W19-3T00:00:00Z",
+    "2026-05-06T04:30:00+23:59:59.999999", "2026-05-06T04:30:00+24:00", "20260506T043000Z", "1778041800", "2026-05-06",
+    "2026-05-06T04:30:00.1234567891Z", "\u0662\u0660\u0662\u0666-05-06T04:30:00Z", "2026-05-06T04:30:00Z\x00", "now", "NaT",
+]  # fmt: skip
+TEXTS = [
+    "", "\x00", "a\x00b", "nan", "-0", "0", "-1", "1e9", "1.5", "9" * 19, "9" * 400, "true", "null", "[]", "{}", "../a", "a/b",
+    "%00", "a" * 100, "a" * 101, "a" * 5_000, "ü", "\u202e", "\U0010ffff", "*", "a' OR '1'='1", "paper", "a", "momentum",
+    "filled", "order_value",
+]  # fmt: skip
+_whole = st.one_of(st.sampled_from(TIMES + TEXTS), st.text(max_size=30))
+_cursors = st.one_of(
+    st.tuples(_whole, _whole).map(list),
+    st.tuples(st.from_regex(r"[0-9]{1,20}-[0-9]{1,20}", fullmatch=True), _whole).map(list),
+    st.sampled_from([["\ud800", "a"], ["1-0", "\udfff"], [1e308, None], [[[]]], "1-0", 10**400, {}]),
+).map(lambda value: _cursor(value).encode())
+_values = st.one_of(_whole.map(lambda text: text.encode(errors="surrogatepass")), _cursors, st.binary(max_size=20))
+_OF = {"from": st.sampled_from(TIMES).map(str.encode), "to": st.sampled_from(TIMES).map(str.encode), "after": _cursors}
+_ROUTES = [
+    "/accounts", "/portfolio", "/positions", "/pnl", "/orders", "/orders/{order_id}", "/fills", "/signals", "/rejections",
+    "/strategies", "/alerts", "/counts",
+]  # fmt: skip
+
+
+def test_the_routes_that_are_tried_with_nonsense_are_all_that_take_parameters(api: TestClient):
+    assert [path for path in api.get("/openapi.json").json()["paths"] if path.startswith("/api")] == [
+        f"/api/v1{path}" for path in _ROUTES
+    ]
+
+
+@pytest.mark.parametrize("path", _ROUTES)
+@hypothesis.settings(
+    max_examples=60, deadline=None, suppress_health_check=[hypothesis.HealthCheck.function_scoped_fixture]
+)
+@hypothesis.given(data=st.data())
+def test_whatever_is_asked_the_answer_is_an_answer_or_a_problem(api: TestClient, path: str, data: st.DataObject):
+    described = api.get("/openapi.json").json()["paths"][f"/api/v1{path}"]["get"]["parameters"]
+    names = [parameter["name"] for parameter in described if parameter["in"] == "query"]
+    chosen = data.draw(st.sets(st.sampled_from(names), max_size=3))
+    given = {name: data.draw(_OF.get(name, _values) | _values, label=name) for name in sorted(chosen)}
+    if "account" in names and data.draw(st.integers(0, 3)):
+        given["account"] = b"a"
+    query = "&".join(f"{name}={quote(value)}" for name, value in given.items())
+    url = f"/api/v1{path}".replace("{order_id}", quote(data.draw(_values), safe=""))
+
+    answer = api.get(f"{url}?{query}")
+
+    assert answer.status_code in (200, 400, 404, 422), answer.text
+    if answer.status_code != 200:
+        assert answer.headers["content-type"] == "application/problem+json"
+        assert answer.json()["status"] == answer.status_code
+        assert answer.json()["detail"]
+
+
+@pytest.mark.parametrize("bound", ["from", "to"])
+@pytest.mark.parametrize(
+    ("time", "status"),
+    [
+        ("0001-01-01T00:00:00Z", 200), ("0001-01-01T00:00:00+14:00", 400), ("0001-01-01T14:00:00+14:00", 200),
+        ("0001-01-01T13:59:59.999999+14:00", 400), ("9999-12-31T23:59:59.999999Z", 200),
+        ("9999-12-31T09:59:59.999999-14:00", 200), ("9999-12-31T10:00:00-14:00", 400), ("2016-12-31T23:59:60Z", 400),
+    ],
+)  # fmt: skip
+def test_a_time_can_be_used_from_the_first_moment_of_year_1_to_the_last_of_9999(
+    api: TestClient, bound: str, time: str, status: int
+):
+    answer = api.get("/api/v1/pnl", params={"account": "a", bound: time})
+
+    assert answer.status_code == status
+    if status == 200:
+        everything = (bound == "from") == time.startswith("0001")
+        assert len(answer.json()["items"]) == (4 if everything else 0)
+    else:
+        assert f"{bound} is" in answer.json()["detail"]
 
 
 def test_it_only_reads(api: TestClient):
