@@ -11,6 +11,7 @@ import typer
 
 from cli.commands import as_line
 from connectors.errors import ConfigError, DataError, PipelineError
+from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
 from connectors.recorded.reading import Recording, read
 from dataflows import backtest
 from functions.calendar import covers
@@ -37,6 +38,7 @@ class BacktestOptions:
     charges: bool = True
     max_position: int | None = None
     capital: str = "1000000"
+    reading: ReadingOptions = AS_THEY_SAY
 
 
 def _value(name: str, text: str, parameter: Parameter | None) -> Value:
@@ -94,7 +96,7 @@ def execute(options: BacktestOptions) -> backtest.Outcome:
     """Reads the data and runs. Raises: `ConfigError`, `DataError`."""
     try:
         parameters = _parameters(options)
-        recording = read(list(options.data))
+        recording = read(list(options.data), options=options.reading)
         account = AccountConfig(
             ACCOUNT, "paper", options.capital,
             RiskLimits() if options.max_position is None else RiskLimits(max_position=options.max_position),

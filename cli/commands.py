@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import typer
 
 from cli.dlq import dlq
+from cli.recorded import reads_recordings
 from cli.services import services
 
 app = typer.Typer(
@@ -34,6 +35,7 @@ Flow = Literal["pipeline", "cache", "archive", "config", "connectors", "api"]
 
 
 @app.command()
+@reads_recordings
 def demo(
     seconds: Annotated[float | None, typer.Option(min=1, help="End after so many seconds of trading.")] = None,
     speed: Annotated[float, typer.Option(help="Market seconds per second; 0 = as fast as possible.")] = 30.0,
@@ -44,11 +46,13 @@ def demo(
     ] = None,
     port: Annotated[int, typer.Option(help="Of the API on 127.0.0.1.")] = 8000,
     json: Json = False,
+    *,
+    reading: Any,
 ) -> None:
     """The whole pipeline on a simulated market day (or recorded data), with embedded parts; Ctrl-C stops cleanly."""
     from deploy.demo import DemoOptions, run
 
-    run(DemoOptions(seconds, speed, seed, tuple(strategy or ()), port, json, tuple(data or ())))
+    run(DemoOptions(seconds, speed, seed, tuple(strategy or ()), port, json, tuple(data or ()), reading))
 
 
 @app.command()
@@ -100,6 +104,7 @@ def shards(
 
 
 @app.command()
+@reads_recordings
 def feed(
     source: Annotated[Literal["sim", "file"], typer.Option(help="Simulated day or recorded files.")] = "sim",
     data: Annotated[list[Path] | None, typer.Option(help="Recorded files or folders, with --source file.")] = None,
@@ -110,14 +115,17 @@ def feed(
     ] = None,
     bad_tick_rate: Annotated[float, typer.Option(help="Share of simulated ticks that are bad.")] = 0.001,
     seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
+    *,
+    reading: Any,
 ) -> None:
     """Market data into the log: ticks, the market's clock, and what is wrong with either."""
     from cli.flows import run_feed
 
-    run_feed(source, tuple(data or ()), speed, seed, date, bad_tick_rate, seconds)
+    run_feed(source, tuple(data or ()), speed, seed, date, bad_tick_rate, seconds, reading)
 
 
 @app.command()
+@reads_recordings
 def backtest(
     strategy: Annotated[str, typer.Argument(help="A built-in name, module:Name or file.py:Name.")],
     data: Annotated[list[Path], typer.Option(help="Recorded ticks or bars: CSV or Parquet, files or folders.")],
@@ -128,13 +136,16 @@ def backtest(
     max_position: Annotated[int | None, typer.Option(help="Shares per instrument.")] = None,
     capital: Annotated[str, typer.Option(help="Rupees.")] = "1000000",
     json: Json = False,
+    *,
+    reading: Any,
 ) -> None:
     """One strategy over recorded data, with the pipeline's own functions."""
     from cli.backtest import BacktestOptions, run_backtest
 
     options = BacktestOptions(
-        strategy, tuple(data), tuple(param or ()), instruments, slippage_bps, not no_charges, max_position, capital
-    )
+        strategy, tuple(data), tuple(param or ()), instruments, slippage_bps, not no_charges, max_position, capital,
+        reading,
+    )  # fmt: skip
     run_backtest(options, as_json=json)
 
 

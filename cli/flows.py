@@ -10,6 +10,7 @@ import msgspec
 from connectors import logging
 from connectors.errors import ConfigError
 from connectors.kafka.topics import ensure_topics
+from connectors.recorded.options import ReadingOptions
 from connectors.settings import Settings, load
 from dataflows import process
 from functions.assignment import Seat
@@ -134,7 +135,7 @@ def reshard(broker: str, before: int, after: int) -> None:
 
 def run_feed(
     source: str, data: tuple[Path, ...], speed: float, seed: int, day: str | None, bad_tick_rate: float,
-    seconds: float | None,
+    seconds: float | None, reading: ReadingOptions,
 ) -> None:  # fmt: skip
     """Raises: `PipelineError` with what ended the feed."""
     if source == "file" and not data:
@@ -143,7 +144,7 @@ def run_feed(
         raise ConfigError(f"--speed is 0 (as fast as possible) or more, was {speed:g}", remedy="--speed 1 is real time")
     options: dict[str, Any] = {
         "source": source, "paths": tuple(data), "speed": speed or None, "seed": seed, "bad_tick_rate": bad_tick_rate,
-        "seconds": seconds,
+        "seconds": seconds, "reading": reading,
     }  # fmt: skip
     if day is not None:
         try:

@@ -14,7 +14,7 @@ from bytewax.inputs import FixedPartitionedSource, StatefulSourcePartition
 
 from connectors.heartbeat import beat
 from connectors.kafka.following import Following
-from connectors.recorded.columns import Unreadable
+from connectors.recorded.judging import Unreadable
 from functions.calendar import SECOND, day_of
 from functions.events import QualityReport
 from functions.stretches import Stretch

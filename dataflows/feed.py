@@ -29,6 +29,7 @@ from connectors.kafka.sink import KafkaSink
 from connectors.kafka.source import Offsets
 from connectors.logging import logger
 from connectors.market import KEY, NO_NOTICES, Ended, Item, MarketSource, Notices
+from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
 from connectors.recorded.reading import read
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
@@ -82,6 +83,7 @@ class FeedSettings:
     reader_wait_s: float = READER_WAIT_S
     market: Market = field(default_factory=Market)
     instruments: tuple[InstrumentConfig, ...] | None = None  # of a recording; None = those of the log
+    reading: ReadingOptions = AS_THEY_SAY  # of a recording: what its files do not say themselves
 
     def __post_init__(self) -> None:
         """Raises: `ConfigError` for a value that cannot be."""
@@ -258,7 +260,7 @@ def live(
         configs, notices = feed.market.configs, NO_NOTICES
     else:
         known = list(feed.instruments) if feed.instruments is not None else configured_instruments(settings)
-        recording = read(feed.paths, instruments=known or None, strict=False)
+        recording = read(feed.paths, instruments=known or None, strict=False, options=feed.reading)
         chunks = replayed(recording.ticks, recording.depth, loop=feed.loop)
         configs, notices = recording.instruments, Notices(recording.reports, recording.unreadable)
     number = session if session is not None else time.time_ns() // 1_000_000

@@ -29,6 +29,7 @@ from connectors.database.store import ConfigStore
 from connectors.ending import FORCED
 from connectors.errors import ConfigError, DependencyError, PipelineError
 from connectors.kafka.source import KafkaSource, Offsets, end_offsets
+from connectors.recorded.options import AS_THEY_SAY, ReadingOptions, words_of
 from connectors.recorded.reading import read
 from connectors.redis import EmbeddedRedis, start_redis
 from connectors.settings import KafkaSettings, Settings, load
@@ -57,6 +58,7 @@ class DemoOptions:
     port: int = 8000
     json: bool = False
     data: tuple[Path, ...] = ()  # recorded files in place of the simulator
+    reading: ReadingOptions = AS_THEY_SAY
 
 
 @dataclass
@@ -156,7 +158,7 @@ def _configured(options: DemoOptions) -> tuple[list[Any], list[Any], list[Strate
     """The demo's configuration: over recorded data its instruments, and strategies of the user's own over all shares."""
     instruments, accounts, strategies = demo_seed()
     if options.data:
-        instruments = read(list(options.data)).instruments
+        instruments = read(list(options.data), options=options.reading).instruments
         tokens = [i.instrument_token for i in instruments if i.kind != "INDEX"]
         strategies = [msgspec.structs.replace(s, instruments=tokens) for s in strategies]
     else:
@@ -185,7 +187,7 @@ def _feed_command(options: DemoOptions) -> list[str]:
     if not options.data:
         return _panda("feed", "--source", "sim", "--speed", str(options.speed), "--seed", str(options.seed))
     files = [word for path in options.data for word in ("--data", str(path.resolve()))]
-    return _panda("feed", "--source", "file", "--speed", str(options.speed), *files)
+    return _panda("feed", "--source", "file", "--speed", str(options.speed), *files, *words_of(options.reading))
 
 
 def _start_flows(run: Run) -> dict[str, Child]:

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import xxhash
 
-from connectors.recorded.forms import Table
+from connectors.recorded.tables import Table
 from functions.arrays import Integers
 from functions.events import InstrumentConfig, InstrumentKind
 from functions.file_names import symbol_of

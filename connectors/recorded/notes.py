@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Iterator
-from typing import Any, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -23,11 +23,7 @@ class Note(NamedTuple):
 
 
 def notes_of(columns: dict[str, Any], time: Integers, instrument: Integers, bars: bool) -> Iterator[Note]:
-    """What is peculiar about the rows of one file; takes the count of left-out rows from its columns."""
-    oi_only = columns.pop("oi_only_count")
-    if len(oi_only) and int(oi_only[0]):
-        detail = "packets with nothing but open interest were left out"
-        yield Note("oi_only", int(oi_only[0]), detail, -1, int(time[0]), int(time[-1]))
+    """What is peculiar about the rows of one file."""
     price = columns["close" if bars else "price"]
     volume = columns.get("volume")
     for n in np.unique(instrument).tolist():
@@ -60,6 +56,18 @@ def notes_of(columns: dict[str, Any], time: Integers, instrument: Integers, bars
             yield from note(
                 "volume_decreases", (steps < 0) & same_day, "{count} of {all} ticks have less volume than before"
             )
+
+
+_PASSED_OVER: Final = {
+    "oi_only": "packets with nothing but open interest were left out",
+    "footer_lines": "lines behind the last row were passed over",
+    "repeated_header": "the header stands between the rows again and was passed over",
+}
+
+
+def passed_over_note(kind: str, count: int, time: Integers) -> Note:
+    """What was no row of the file."""
+    return Note(kind, count, _PASSED_OVER[kind], -1, int(time[0]), int(time[-1]))
 
 
 def _impossible(columns: dict[str, Any], mine: Booleans) -> Booleans:

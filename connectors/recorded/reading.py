@@ -4,16 +4,19 @@ import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from tempfile import TemporaryDirectory
 
 import duckdb
 import numpy as np
 
 from connectors.errors import DataError
-from connectors.recorded.columns import Unreadable
-from connectors.recorded.forms import Table, files
+from connectors.recorded.files import files
 from connectors.recorded.instruments import Roster
+from connectors.recorded.judging import Unreadable
 from connectors.recorded.notes import named
+from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
 from connectors.recorded.rows import Part, load
+from connectors.recorded.tables import Table
 from functions.arrays import Integers
 from functions.calendar import DAY, INDIA, IST_OFFSET
 from functions.events import InstrumentConfig, QualityReport
@@ -38,7 +41,7 @@ class Recording:
 
 def read(
     paths: Sequence[Path], *, instruments: Sequence[InstrumentConfig] | None = None, start: dt.date | None = None,
-    end: dt.date | None = None, strict: bool = True,
+    end: dt.date | None = None, strict: bool = True, options: ReadingOptions = AS_THEY_SAY,
 ) -> Recording:  # fmt: skip
     """Reads files and folders (their `.csv`, `.csv.gz` and `.parquet` files, by name) as one recording.
 
@@ -50,16 +53,13 @@ def read(
     """
     roster = Roster(instruments)
     window = (_moment(start, end=False), _moment(end, end=True))
-    connection = duckdb.connect()
-    try:
+    with TemporaryDirectory(prefix="panda-") as scratch, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'Asia/Kolkata'")
-        tables = [Table.open(connection, path) for path in files(paths)]
+        tables = [Table.open(connection, path, options, Path(scratch)) for path in files(paths)]
         for table in tables:
             if table.is_list:
                 roster.add_list(table)
         parts = [load(table, roster, window, strict) for table in tables if not table.is_list]
-    finally:
-        connection.close()
     if not parts:
         raise DataError(
             f"{paths[0]} holds lists of instruments only", remedy="name files of ticks or bars as well"

@@ -10,16 +10,18 @@ from typing import Any, Final
 import numpy as np
 
 from connectors.errors import DataError
-from connectors.recorded.columns import Unreadable, judged, selection
-from connectors.recorded.forms import Table
+from connectors.recorded.columns import failing, selection
 from connectors.recorded.instruments import Roster
-from connectors.recorded.notes import Note, clock_text, notes_of
+from connectors.recorded.judging import Unreadable, judged
+from connectors.recorded.notes import Note, clock_text, notes_of, passed_over_note
+from connectors.recorded.tables import Table
 from functions.arrays import Floats, Integers
 from functions.bars import TICKS_A_BAR, ticks_of_bars
-from functions.calendar import DAY, INDIA, MINUTE, SECOND
+from functions.calendar import DAY, INDIA, IST_OFFSET, MINUTE, SECOND
 from functions.ticks import DEPTH, LEVELS, NO_DEPTH, TICK, Rows
 
 _MAX_I4: Final = 2**31 - 1
+_OPENS, _CLOSES = 9 * 60 * MINUTE, 940 * MINUTE  # of the day in India, pre-open and the latest close included
 
 
 @dataclass
@@ -38,30 +40,63 @@ def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool) ->
 
     Raises: `DataError` for a file without readable rows or not in order of time, and with `strict` for an unreadable row.
     """
-    columns = table.query(selection(table))
-    good, unreadable = judged(table, columns)
+    asked = selection(table)
+    if not asked.clock.has_clock:
+        raise DataError(
+            f"{table.path} has days without a time of day, and a day as a whole cannot be traded within",
+            remedy="use bars of one minute or of a few whole minutes, or ticks; is the time of day in another column?",
+        )
+    columns = table.query(asked.sql())
+    if (names := failing(asked, columns)) and (wider := asked.widened(names)) != asked:
+        asked = wider
+        columns = table.query(asked.sql())
+    good, unreadable, passed_over = judged(asked, columns)
     if unreadable and strict:
         first = min(unreadable, key=lambda row: row.row)
         more = f" (and {len(unreadable) - 1} more)" if len(unreadable) > 1 else ""
         raise DataError(
-            f"{table.path}: row {first.row} (line {first.row + 1}) {first.reason}: {first.text!r}{more}",
-            remedy="correct or remove the row",
+            f"{table.path}: row {first.row} (line {first.line}) {first.reason}: {first.text!r}{more}",
+            remedy="correct or remove the row, or say how the file is to be read: --column, --time-format, --decimal",
         )
     columns = {name: values[good] for name, values in columns.items()}
     if not len(columns["time"]):
         raise DataError(f"{table.path} has no rows that can be read", remedy="leave it out, or record it again")
     instrument = roster.index(table, columns)
     time = np.ascontiguousarray(columns["time"]).astype(np.int64) * 1000
+    if not asked.clock.is_told:
+        _refuse_another_zone(table, time, counts_from_1970=bool(asked.clock.form.unit))
+    if table.options.sort:
+        order = np.argsort(time, kind="stable")
+        columns = {name: values[order] for name, values in columns.items()}
+        time, instrument = time[order], instrument[order]
     _refuse_unsorted(table, time, instrument, np.flatnonzero(good), roster.names)
     if window[0] > time[0] or window[1] <= time[-1]:
         inside = (time >= window[0]) & (time < window[1])
         columns = {name: values[inside] for name, values in columns.items()}
         time, instrument = time[inside], instrument[inside]
     roster.measure(columns, instrument)
-    notes = list(notes_of(columns, time, instrument, table.is_bars))
+    notes = [passed_over_note(kind, count, time) for kind, count in passed_over.items()]
+    notes += notes_of(columns, time, instrument, table.is_bars)
     if table.is_bars:
         return _bars(table, columns, time, instrument, unreadable, notes)
     return _ticks(table, columns, time, instrument, unreadable, notes)
+
+
+def _refuse_another_zone(table: Table, time: Integers, *, counts_from_1970: bool) -> None:
+    """Times that tell no zone are India's, numbers since 1970 are UTC's.
+
+    Raises: `DataError` where the hours of the session say otherwise.
+    """
+    clock = (time + IST_OFFSET) % DAY
+    told, other = ("UTC", "India's") if counts_from_1970 else ("India's", "UTC")
+    moved = (clock + (-IST_OFFSET if counts_from_1970 else IST_OFFSET)) % DAY
+    within = [((c >= _OPENS) & (c <= _CLOSES)).mean() for c in (clock, moved)]
+    if within[0] < 0.5 and within[1] > 0.95:
+        raise DataError(
+            f"{table.path}: taken for {told} time, {1 - within[0]:.0%} of its rows lie outside of 09:00 to 15:40 in India; "
+            f"taken for {other} they lie within",
+            remedy="--time-zone UTC, or --time-zone Asia/Kolkata: whichever its times are in",
+        )
 
 
 def _refuse_unsorted(
@@ -81,7 +116,7 @@ def _refuse_unsorted(
     at, before = (dt.datetime.fromtimestamp(t / SECOND, INDIA).isoformat(" ") for t in (time[row], earlier))
     raise DataError(
         f"{table.path}: row {numbers[row] + 1} is out of order: {at} comes after {before}{of}",
-        remedy="sort the file by time",
+        remedy="sort the file by time, or let it be sorted with --sort",
     )
 
 

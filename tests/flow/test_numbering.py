@@ -9,7 +9,7 @@ from bytewax.testing import TestingSink, run_main
 
 from connectors.kafka.records import Outgoing
 from connectors.market import MarketSource
-from connectors.recorded.columns import Unreadable
+from connectors.recorded.judging import Unreadable
 from dataflows import backtest
 from dataflows.feed import Events, build
 from functions.bad_ticks import FAULTS, UNREADABLE
