@@ -110,7 +110,9 @@ def execute(options: BacktestOptions) -> backtest.Outcome:
         name = options.strategy.rpartition(":")[2].lower()
         strategy = StrategyConfig(name, options.strategy, parameters, tokens, [ACCOUNT])
         _refuse_uncovered(recording.ticks, options.charges)
-        return backtest.run(recording.ticks, recording.instruments, account, [strategy], levels=recording.depth)
+        return backtest.run(
+            recording.ticks, recording.instruments, account, [strategy], levels=recording.depth, ranges=recording.ranges
+        )
     except StrategyError as error:
         raise ConfigError(str(error), remedy="panda strategies list") from error
 

@@ -22,10 +22,10 @@ from functions.money import rupees
 from functions.portfolio import ACCOUNT, ACCOUNT_LEVEL, FILL
 from functions.press import average_price
 from functions.publication import Publication, Publisher
-from functions.quality import judge, no_ticks_seen, reasons
+from functions.quality import failed, judge, no_ticks_seen, reasons
 from functions.risk import refusal_counts
 from functions.shard import Shard
-from functions.ticks import NO_DEPTH, Rows, copied
+from functions.ticks import FAULTS, NO_DEPTH, NO_RANGES, Rows, copied
 from strategies.roster import Failure, Roster
 
 BATCH: Final = 10_000
@@ -98,11 +98,13 @@ class Outcome:
 
 def run(
     ticks: Rows, instruments: list[InstrumentConfig], account: AccountConfig, strategies: list[StrategyConfig], *,
-    levels: Rows = NO_DEPTH, batch: int = BATCH, on_events: Callable[[list[Publication]], None] | None = None,
+    levels: Rows = NO_DEPTH, ranges: Rows = NO_RANGES, batch: int = BATCH,
+    on_events: Callable[[list[Publication]], None] | None = None,
 ) -> Outcome:  # fmt: skip
     """Runs strategies of one account over TICK rows in event-time order.
 
-    `levels` are the DEPTH rows of the ticks, or none. With `on_events` every decided event is made, as on the topics.
+    `levels` are the DEPTH rows of the ticks and `ranges` their RANGE rows, or none. With `on_events` every decided event
+    is made, as on the topics.
     Raises: `ValueError` (`StrategyError`) where the configuration cannot run.
     """
     shard = Shard(instruments, [account], strategies)
@@ -118,9 +120,10 @@ def run(
         part = copied(ticks[start : start + batch])
         kept = _gate(part, seen, outcome)
         accepted = part if kept is None else part[kept]
-        depth = levels[start : start + batch] if len(levels) else NO_DEPTH
+        depth = _beside(levels, start, start + batch, kept)
+        extents = _beside(ranges, start, start + batch, kept)
         signals, failures = roster.on_batch(accepted)
-        decided = shard.run(accepted, signals, depth if kept is None or not len(depth) else depth[kept])
+        decided = shard.run(accepted, signals, depth, extents)
         outcome.signals += len(signals)
         outcome.failures += failures
         if len(decided.fills):
@@ -137,6 +140,12 @@ def run(
     return outcome
 
 
+def _beside(rows: Rows, first: int, last: int, kept: Rows | None) -> Rows:
+    """What lies beside the accepted ticks of a batch; nothing where there is nothing."""
+    part = rows[first:last]
+    return part if kept is None or not len(part) else part[kept]
+
+
 def _highest_gross(snapshots: Rows) -> int:
     """The highest exposure of the account at the boundaries of a batch; 0 where nothing has changed."""
     gross = snapshots["gross"][snapshots["level"] == ACCOUNT_LEVEL]
@@ -147,11 +156,11 @@ def _gate(part: Rows, seen: Rows, outcome: Outcome) -> Rows | None:
     """Which rows pass, or None where all do."""
     if not judge(records(part), records(seen)):
         return None
-    bad = part["quality"]
+    bad = part["quality"] & FAULTS
     for bits, count in zip(*np.unique(bad[bad != 0], return_counts=True), strict=True):
         name = reasons(int(bits))[0]
         outcome.dropped[name] = outcome.dropped.get(name, 0) + int(count)
-    return bad == 0
+    return ~failed(part)
 
 
 def _tick_names(ticks: Rows, tokens: list[int]) -> Callable[[int], str]:

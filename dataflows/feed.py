@@ -261,7 +261,7 @@ def live(
     else:
         known = list(feed.instruments) if feed.instruments is not None else configured_instruments(settings)
         recording = read(feed.paths, instruments=known or None, strict=False, options=feed.reading)
-        chunks = replayed(recording.ticks, recording.depth, loop=feed.loop)
+        chunks = replayed(recording.ticks, recording.depth, recording.ranges, loop=feed.loop)
         configs, notices = recording.instruments, Notices(recording.reports, recording.unreadable)
     number = session if session is not None else time.time_ns() // 1_000_000
     hurries = feed.speed is None or feed.speed > 1

@@ -32,10 +32,10 @@ from functions.ids import ID_LENGTH
 from functions.kernel import records as as_records
 from functions.poison import ALREADY_REPLAYED, NO_LIMIT, TRIPPED, Limit, Notice, Watch
 from functions.publication import Publication
-from functions.quality import PASSED_BY, judge, no_ticks_seen, passed_by, reasons
+from functions.quality import PASSED_BY, failed, judge, no_ticks_seen, passed_by, reasons
 from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
 from functions.signals import NO_SIGNALS
-from functions.ticks import NO_DEPTH, Rows, copied, depth
+from functions.ticks import FAULTS, NO_DEPTH, Rows, copied, depth, ranges
 from functions.topics import COMMANDS, MARKET_CLOCK, MARKET_TICKS
 from strategies.roster import Failure
 
@@ -97,18 +97,18 @@ class Gate:
         """Writes the quality of every row; returns how many failed."""
         if not received.replayed:
             return judge(as_records(ticks), as_records(self.seen))
-        failed = 0
+        count = 0
         for n, record in enumerate(received.records):
             row = ticks[n : n + 1]
             if replay_of(record) is not None and passed_by(row, self.seen):
                 row["quality"] = PASSED_BY
-                failed += 1
+                count += 1
             else:
-                failed += judge(as_records(row), as_records(self.seen))
-        return failed
+                count += judge(as_records(row), as_records(self.seen))
+        return count
 
     def _drop(self, work: Work, ticks: Rows) -> None:
-        quality, times = ticks["quality"].tolist(), ticks["time"].tolist()
+        quality, times = (ticks["quality"] & FAULTS).tolist(), ticks["time"].tolist()
         self.watch.passed(FEED, len(quality))
         time = None
         for n, (bits, record) in enumerate(zip(quality, work.records, strict=True)):
@@ -118,7 +118,7 @@ class Gate:
             else:
                 time = times[n]
         self.watch.passed(FEED, 0, time)
-        work.ticks = ticks[ticks["quality"] == 0]
+        work.ticks = ticks[~failed(ticks)]
         work.records = [record for bits, record in zip(quality, work.records, strict=True) if not bits]
 
     def _beside(self, work: Work) -> None:
@@ -281,7 +281,8 @@ class Account:
                 work.dead.append(dead_letter(record, "account", "unexpected_event", f"{event.type} is no command"))
         walks = self.shard.walks_depth
         levels = depth((r.value for r in work.records), len(work.records)) if walks else NO_DEPTH
-        work.decisions = self.shard.run(work.ticks, work.signals, levels)
+        extents = ranges((r.value or b"" for r in work.records), work.ticks)
+        work.decisions = self.shard.run(work.ticks, work.signals, levels, extents)
         return work
 
     def _command(self, work: Work, record: Record, command: Command) -> None:

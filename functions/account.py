@@ -1,6 +1,7 @@
 """The account: one fold over everything that happens to a shard of accounts.
 
     tick ─► quote ─► mark ─► working orders (paper venue) ─► signals (sizing ─► risk ─► order)
+      │                        └── of a bar's close: its range first, the stops before the limits
       └── a new second first: P&L snapshots, daily loss, a new day
 
 Risk, venue and portfolio feed back into each other (a fill changes the exposure that the next order is checked
@@ -14,7 +15,18 @@ import numpy as np
 
 from functions.alerts import move, next_ordinal
 from functions.calendar import DAY, IST_OFFSET, PARTS
-from functions.execution import book_of, expire, free_slot, new_order, queue, release, tell_order, work
+from functions.execution import (
+    PRINT,
+    STOPS,
+    book_of,
+    expire,
+    free_slot,
+    new_order,
+    queue,
+    release,
+    tell_order,
+    work,
+)  # fmt: skip
 from functions.instruments import quote
 from functions.kernel import borrow, entry, kernel
 from functions.orders import (
@@ -41,7 +53,7 @@ from functions.risk import SECOND, check, write_refusal
 from functions.signals import DEFAULT_PRODUCT, EVERYBODY
 from functions.sizing import sized
 from functions.statements import on_boundary
-from functions.ticks import LEVELS, Rows
+from functions.ticks import CLOSING, LEVELS, UNTRADED, Rows
 
 SHARD: Final = np.dtype(
     [
@@ -165,11 +177,11 @@ def on_second(
 @entry
 def step(
     shards, accounts, limits, venues, subscriptions, strategies, instruments, books, book_index, orders, rate_days, rates,
-    sessions, cut_offs, first_day, burst, ticks, depth, signals, told, fills, refusals, snapshots, alerts,
+    sessions, cut_offs, first_day, burst, ticks, depth, ranges, signals, told, fills, refusals, snapshots, alerts,
 ):  # fmt: skip
     """Folds a batch; 0 = all of it, 1 = an output is nearly full: take what is told and call again.
 
-    `burst` is the most signals that one strategy has for one row.
+    `burst` is the most signals that one strategy has for one row. `depth` and `ranges` have a row for each tick, or none.
     """
     accounts = borrow(accounts)
     limits = borrow(limits)
@@ -184,6 +196,7 @@ def step(
     rates = borrow(rates)
     ticks = borrow(ticks)
     depth = borrow(depth)
+    ranges = borrow(ranges)
     signals = borrow(signals)
     told = borrow(told)
     fills = borrow(fills)
@@ -218,22 +231,14 @@ def step(
         change = quote(instrument, tick)
         if change != 0 and instrument.held >= 0:
             mark(shard, accounts, subscriptions, books, instrument, change)
-        if instrument.working >= 0:
-            work(
-                shard,
-                accounts,
-                subscriptions,
-                venues,
-                instrument,
-                books,
-                orders,
-                rates,
-                told,
-                fills,
-                alerts,
-                depth,
-                row,
-            )
+        if instrument.working >= 0 and tick.quality & UNTRADED == 0:
+            phase = STOPS if tick.quality & CLOSING != 0 and ranges.shape[0] > 0 else PRINT
+            while phase <= PRINT:
+                work(
+                    shard, accounts, subscriptions, venues, instrument, books, orders, rates, told, fills, alerts, depth,
+                    ranges, row, phase,
+                )  # fmt: skip
+                phase += 1
         while j < count and signals[j].row == row:
             signal = signals[j]
             signal.price = instruments[signal.instrument].last

@@ -1,46 +1,69 @@
-"""Bars: a one-minute bar is four ticks, so that bars and ticks are decided on by the same code.
+"""Bars: a bar is two prints, so that bars and ticks are decided on by the same code and no order of prints tells a thing.
 
-    open at +0 s ─► the extreme away from the close at +20 s ─► the other at +40 s ─► close at +59 s
+    open at its start ─► works orders, is shown to no strategy
+    close at its last microsecond ─► first the range works orders that waited before the bar, then the close does; then
+                                     strategies see it
 
-A bar does not say whether its high or its low came first. The rule is fixed: low before high in a bar that closes at or
-above its open, high before low in one that falls. That is the path that favours neither side of a round trip.
+Within a bar only four prices are known, not which came first. A strategy sees a bar when it is over; the open, high and
+low work orders alone (`functions.execution`). All closes of a moment come before all opens of it.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
 from functions.arrays import Floats, Integers
-from functions.calendar import MINUTE, day_of
-from functions.ticks import TICK, Rows
+from functions.calendar import day_of
+from functions.ticks import CLOSING, MAX_LEVEL, OPENING, RANGE, TICK, UNTRADED, Rows
 
-TICKS_A_BAR: Final = 4
-SIXTIETHS: Final = (0, 20, 40, 59)  # of the bar's length
+PRINTS_A_BAR: Final = 2
+LAST_MOMENT: Final = 1_000  # ns: a close belongs to its bar, and times on the log are whole microseconds
+
+
+class Prints(NamedTuple):
+    """TICK rows, and the RANGE row of each."""
+
+    ticks: Rows
+    ranges: Rows
 
 
 def ticks_of_bars(
-    time: Integers, open_: Floats, high: Floats, low: Floats, close: Floats, volume: Integers, instrument: Integers, *,
-    bar: int = MINUTE,
-) -> Rows:  # fmt: skip
-    """Four TICK rows for each bar, those of one bar beside each other, in the order of the bars.
+    time: Integers, ends: Integers, open_: Floats, high: Floats, low: Floats, close: Floats, volume: Integers,
+    instrument: Integers,
+) -> Prints:  # fmt: skip
+    """Two rows for each bar, opening and closing print, beside each other, in the order of the bars.
 
-    Shape: columns of length ``(n,)`` in, ``(4 n,)`` rows out. `time` is the start of the bar, ns since the epoch;
-    prices in rupees; `volume` is the bar's own, in shares; `bar` is its length in ns, whole minutes.
-    The volume of the rows is cumulative over the instrument's day: the bar's is spread over its ticks in equal parts,
-    the remainder on the later ones, so that the day adds up exactly. No bid, ask or open interest is made up.
+    Shape: columns of length ``(n,)`` in, ``(2 n,)`` rows out. `time` is the start of the bar and `ends` its end, which
+    is the next one's earliest start; ns since the epoch. Prices in rupees; `volume` is the bar's own, in shares.
+    The volume of the rows is cumulative over the instrument's day. No bid, ask or open interest is made up. A bar without
+    volume whose instrument has volume in others is marked as untraded: it moves prices and fills no order.
 
-    >>> rows = ticks_of_bars(*(np.array([x]) for x in (0, 10.0, 12.0, 9.0, 11.0, 10, 0)))
-    >>> [(int(r["time"]) // 10**9, float(r["price"]), int(r["volume"])) for r in rows]
-    [(0, 10.0, 2), (20, 9.0, 5), (40, 12.0, 7), (59, 11.0, 10)]
+    >>> made = ticks_of_bars(*(np.array([x]) for x in (0, 60 * 10**9, 10.0, 12.0, 9.0, 11.0, 10, 0)))
+    >>> [(int(r["time"]), float(r["price"]), int(r["volume"])) for r in made.ticks]
+    [(0, 10.0, 0), (59999999000, 11.0, 10)]
+    >>> made.ranges["high"].tolist(), made.ranges["low"].tolist()
+    ([0, 12000000], [0, 9000000])
     """
-    rows = np.zeros((len(time), TICKS_A_BAR), TICK)
-    rises = close >= open_
-    rows["price"] = np.stack([open_, np.where(rises, low, high), np.where(rises, high, low), close], axis=1)
-    rows["time"] = time[:, None] + np.array(SIXTIETHS, np.int64) * (bar // 60)
+    rows = np.zeros((len(time), PRINTS_A_BAR), TICK)
+    rows["price"] = np.stack([open_, close], axis=1)
+    rows["time"] = np.stack([time, ends - LAST_MOMENT], axis=1)
     rows["instrument"] = instrument[:, None]
     before = volume_before(time, volume, instrument)
-    rows["volume"] = before[:, None] + volume[:, None] * np.arange(1, TICKS_A_BAR + 1) // TICKS_A_BAR
-    return rows.reshape(-1)
+    rows["volume"] = np.stack([before, before + volume], axis=1)
+    rows["quality"] = np.array([OPENING, CLOSING]) | _untraded(volume, instrument)[:, None]
+    ranges = np.zeros((len(time), PRINTS_A_BAR), RANGE)
+    ranges["start"] = time[:, None]
+    shown = (low > 0.0) & (low <= high) & (high <= MAX_LEVEL)
+    for name, prices in (("high", high), ("low", low)):
+        ranges[name][shown, 1] = (prices[shown] * 1e6 + 0.5).astype(np.int64)
+    return Prints(rows.reshape(-1), ranges.reshape(-1))
+
+
+def _untraded(volume: Integers, instrument: Integers) -> Integers:
+    """The mark of bars without volume of instruments that have some."""
+    known = np.zeros(int(instrument.max(initial=-1)) + 1, bool)
+    known[instrument[volume > 0]] = True
+    return np.where((volume == 0) & known[instrument], UNTRADED, np.uint32(0))
 
 
 def volume_before(time: Integers, volume: Integers, instrument: Integers) -> Integers:

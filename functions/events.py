@@ -8,6 +8,7 @@ past tense (`order_filled`). The type name on the wire is the key of `PAYLOADS`.
 from typing import Annotated, Final, Generic, Literal, TypeVar
 
 import msgspec
+from msgspec import UNSET, UnsetType
 
 from functions.money import MONEY_PATTERN
 
@@ -33,8 +34,22 @@ class Depth(Payload, frozen=True):
     sell: list[Level]
 
 
+class Bar(Payload, frozen=True, omit_defaults=True):
+    """Of which bar a price is a print: its opening, which no strategy sees, or its close, which knows the bar's range.
+
+    `start` is event time in microseconds since the epoch. Without `traded` nothing fills in the bar: it has no volume
+    where the instrument's other bars have one.
+    """
+
+    at: Literal["open", "close"]
+    start: int
+    high: float = 0.0
+    low: float = 0.0
+    traded: bool = True
+
+
 class Quote(Payload, frozen=True):
-    """What most readers need of a `MarketTick`: all but its depth."""
+    """What most readers need of a `MarketTick`: all but its depth and its bar."""
 
     instrument_token: int
     last_price: float
@@ -57,6 +72,7 @@ class MarketTick(Quote, frozen=True):
     """
 
     depth: Depth | None = None
+    bar: Bar | UnsetType | None = UNSET  # left out where the price was not made of a bar
 
 
 class MarketClock(Payload, frozen=True):

@@ -3,6 +3,8 @@
 Orders that work hang in a list at their instrument, oldest first; each tick of it meets them in that order.
 """
 
+import numpy as np
+
 from functions.alerts import move, next_ordinal
 from functions.calendar import DAY
 from functions.costs import charges
@@ -13,17 +15,28 @@ from functions.orders import (
     FAIL,
     FILL_ALL,
     FILL_PART,
+    MARKET,
     NEW,
     NO_REASON,
     PLACE,
     PLACED,
     SL,
+    SLM,
     TOLD_FAILED,
     TOLD_PLACED,
     TRIGGER,
     TRIGGERED,
 )  # fmt: skip
-from functions.paper import best, displayed, is_triggered, quoted_at, trade_price, waits
+from functions.paper import (
+    best,
+    displayed,
+    is_triggered,
+    quoted_at,
+    reached,
+    stopped_at,
+    trade_price,
+    waits,
+)  # fmt: skip
 from functions.portfolio import (
     NOBODY,
     apply_fill,
@@ -33,6 +46,8 @@ from functions.portfolio import (
 )  # fmt: skip
 from functions.risk import SECOND, is_exit, reference_price
 from functions.ticks import LEVELS
+
+STOPS, LIMITS, PRINT = (np.int64(n) for n in range(3))  # in which order a bar's closing print works orders
 
 
 @kernel
@@ -222,6 +237,29 @@ def work_order(shard, account, subscription, venue, instrument, order, books, ra
 
 
 @kernel
+def work_in_range(shard, account, subscription, venue, instrument, order, books, rates, fills, alerts, bar, row, phase):
+    """One order that waited before a bar meets its range, the stops in their phase and limits in theirs; True when done."""
+    if order.active > bar.start or bar.low <= 0 or order.kind == MARKET:
+        return False
+    stop = order.kind >= SL and order.state != TRIGGERED
+    price = 0
+    if phase == STOPS and stop and bar.low <= order.trigger <= bar.high:
+        move(shard, alerts, order, TRIGGER)
+        price = stopped_at(order, instrument, venue)
+        if price == 0:  # it waits from here on, somewhere within the bar: of the rest it sees the close
+            order.active = shard.now
+            order.rested = 1
+    elif phase == LIMITS and not stop and order.kind != SLM and reached(order, bar):
+        price = order.limit
+    if price == 0:
+        return False
+    trade(shard, account, subscription, instrument, order, books, rates, fills, row, order.left, price)
+    move(shard, alerts, order, FILL_ALL)
+    account.working -= 1
+    return True
+
+
+@kernel
 def free_slot(shard, orders, instrument, slot, after, previous):
     """The order leaves the instrument's working orders and its slot returns to the pool."""
     if previous >= 0:
@@ -236,9 +274,9 @@ def free_slot(shard, orders, instrument, slot, after, previous):
 
 @kernel
 def work(
-    shard, accounts, subscriptions, venues, instrument, books, orders, rates, told, fills, alerts, depth, row
+    shard, accounts, subscriptions, venues, instrument, books, orders, rates, told, fills, alerts, depth, ranges, row, phase
 ):  # fmt: skip
-    """The working orders of this tick's instrument, oldest first."""
+    """The working orders of this tick's instrument, oldest first: against it, or in two phases against its bar's range."""
     slot = instrument.working
     previous = -1
     while slot >= 0:
@@ -252,9 +290,26 @@ def work(
                 move(shard, alerts, order, PLACE)
                 tell_order(shard, told, order, TOLD_PLACED, NO_REASON, row, NOBODY)
             touch(shard, accounts, a)
-            done = work_order(
-                shard, accounts[a], subscription, venues[a], instrument, order, books, rates, fills, alerts, depth, row
-            )
+            if phase == PRINT:
+                done = work_order(
+                    shard,
+                    accounts[a],
+                    subscription,
+                    venues[a],
+                    instrument,
+                    order,
+                    books,
+                    rates,
+                    fills,
+                    alerts,
+                    depth,
+                    row,
+                )
+            else:
+                done = work_in_range(
+                    shard, accounts[a], subscription, venues[a], instrument, order, books, rates, fills, alerts,
+                    ranges[row], row, phase,
+                )  # fmt: skip
         else:  # on its way: the last quote before it arrives is the one that it meets
             order.rested = waits(order, instrument, venues[subscriptions[order.subscription].account])
         if done:

@@ -7,21 +7,25 @@ import re
 from collections.abc import Iterator, Sequence
 from typing import Any, Final, cast
 
+from msgspec import UNSET
+
 from functions.bad_ticks import CLEAN, MISSING_FIELD, UNDECODABLE, UNKNOWN_TOKEN, UNREADABLE
 from functions.codec import encode, envelope
 from functions.events import VERSION, Depth, EventEnvelope, MarketClock, MarketTick
 from functions.ids import event_id, tick_id
 from functions.stretches import Stretch
-from functions.ticks import Rows
+from functions.ticks import MARKS, Rows, bar_of
 from functions.timestamps import timestamp
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
 
 SOURCE: Final = "feed"
 BROKER: Final = "shared"  # market data is of no broker
 NOT_A_NUMBER: Final = -1  # the sequence of what carries none
+NO_RANGE: Final = (0, 0, 0)
 
 _TICKS: Final = MARKET_TICKS.name
 _CLOCK: Final = MARKET_CLOCK.name
+_MARKS: Final = int(MARKS)
 _PRICE_FIELD: Final = re.compile(rb'"last_price":[^,]*,')
 
 Numbered = tuple[str, bytes, bytes]  # topic, key, the event's JSON
@@ -44,23 +48,30 @@ class Numbering:
         ticks = iter(chunk.ticks[mine].tolist())
         faults = iter(chunk.faults[mine].tolist())
         depths = _depths(chunk.depth[mine]) if len(chunk.depth) else iter([None] * len(mine))
+        ranges = iter(chunk.ranges[mine].tolist()) if len(chunk.ranges) else iter([NO_RANGE] * len(mine))
         for row, time in zip(stretch.rows.tolist(), stretch.times.tolist(), strict=True):
-            yield self._clock(time) if row < 0 else self._tick(next(ticks), next(depths), next(faults))
+            if row < 0:
+                yield self._clock(time)
+            else:
+                yield self._tick(next(ticks), next(depths), next(ranges), next(faults))
 
     def _number(self) -> int:
         number = self._sequence
         self._sequence = number + 1
         return number
 
-    def _tick(self, row: tuple[Any, ...], levels: Depth | None, fault: int) -> Numbered:
-        at, price, bid, ask, bid_quantity, ask_quantity, volume, interest, instrument, _ = row
+    def _tick(
+        self, row: tuple[Any, ...], levels: Depth | None, extent: tuple[int, int, int], fault: int
+    ) -> Numbered:  # fmt: skip
+        at, price, bid, ask, bid_quantity, ask_quantity, volume, interest, instrument, quality = row
         token = self._tokens[instrument]
         last, ordinal = self._last[instrument]
         ordinal = ordinal + 1 if at == last else 0
         self._last[instrument] = (at, ordinal)
         number = NOT_A_NUMBER if fault in UNREADABLE else self._number()
         data = MarketTick(
-            token, price, at // 1000, volume, interest, bid, ask, bid_quantity, ask_quantity, self._session, number, levels
+            token, price, at // 1000, volume, interest, bid, ask, bid_quantity, ask_quantity, self._session, number, levels,
+            bar_of(quality, *extent) if quality & _MARKS else UNSET,
         )  # fmt: skip
         id = tick_id(token, at, ordinal)
         value = encode(EventEnvelope(id, "market_tick", timestamp(at), id, None, SOURCE, VERSION, BROKER, data))

@@ -6,6 +6,10 @@ within its limit; any other waits in the book, and from then on trades at its ow
 over it, because then the market came to it. A triggered SL is a LIMIT that arrives with the tick that woke it. Where the
 feed shows a quantity an order takes no more than is displayed; with `walk_depth` it walks the five levels.
 
+Of a bar only four prices are known. Its open is a tick. Within its range a stop fills at its trigger and a limit at its
+limit, the stops first, as of two things that may have happened the adverse one counts; both only if they waited before the
+bar began, and market orders never. Then its close is a tick.
+
 A book with its bid above its ask is stale on one side, nobody knows which: a buyer pays the higher, a seller gets the lower.
 """
 
@@ -14,7 +18,7 @@ from typing import Final
 import numpy as np
 
 from functions.kernel import kernel
-from functions.orders import LIMIT, SL
+from functions.orders import LIMIT, SL, SLM
 
 VENUE: Final = np.dtype(
     [
@@ -102,6 +106,20 @@ def trade_price(order, quoted, instrument, venue):
     if not within(quoted, order.side, order.limit):
         return 0
     return order.limit if order.rested != 0 else quoted
+
+
+@kernel
+def stopped_at(order, instrument, venue):
+    """What a stop gets whose trigger lies within a bar: its trigger, as the price passed it; 0 = it woke beyond its limit."""
+    if order.kind == SLM:
+        return slipped(order.trigger, order.side, instrument, venue)
+    return order.trigger if within(order.trigger, order.side, order.limit) else 0
+
+
+@kernel
+def reached(order, bar):
+    """Whether the prices of a bar came to an order's limit."""
+    return bar.low <= order.limit if order.side > 0 else bar.high >= order.limit
 
 
 @kernel

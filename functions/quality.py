@@ -1,7 +1,7 @@
 """The gate: no decision on a tick that is not a price of a known instrument at a time that has not passed.
 
 A tick that fails is dropped before any strategy sees it, counted, and dead-lettered whole with its reasons. Each check
-is one bit of `TICK.quality`; the checks that only flag come later and take the higher bits.
+is one of the lower bits of `TICK.quality`; the higher ones are marks that the tick brought along, and stay.
 """
 
 from typing import Final
@@ -9,7 +9,7 @@ from typing import Final
 import numpy as np
 
 from functions.kernel import borrow, entry, kernel
-from functions.ticks import CLOCK, TICK, Rows
+from functions.ticks import CLOCK, FAULTS, MARKS, TICK, Rows
 
 UNKNOWN_INSTRUMENT, BAD_PRICE, TIME_BACKWARDS, DUPLICATE, PASSED_BY = (np.uint32(1 << n) for n in range(5))
 REASONS: Final = {
@@ -41,6 +41,7 @@ def same(a, b):
         and a.ask_quantity == b.ask_quantity
         and a.volume == b.volume
         and a.open_interest == b.open_interest
+        and (a.quality & MARKS) == (b.quality & MARKS)
     )
 
 
@@ -54,6 +55,7 @@ def remember(seen, tick):
     seen.ask_quantity = tick.ask_quantity
     seen.volume = tick.volume
     seen.open_interest = tick.open_interest
+    seen.quality = tick.quality & MARKS
 
 
 @kernel
@@ -71,7 +73,7 @@ def faults(tick, seen):
 
 @entry
 def judge(ticks, seen):
-    """Writes `quality` of every row and returns how many rows failed. Accepted rows become the last seen."""
+    """Writes the faults of every row into its `quality` and returns how many failed. Accepted rows become the last seen."""
     ticks = borrow(ticks)
     seen = borrow(seen)
     failed = 0
@@ -90,7 +92,7 @@ def judge(ticks, seen):
             bits = faults(tick, seen[tick.instrument])
             if bits == 0:
                 remember(seen[tick.instrument], tick)
-        tick.quality = bits
+        tick.quality = (tick.quality & MARKS) | bits
         if bits != 0:
             failed += 1
     return failed
@@ -106,6 +108,11 @@ def passed_by(tick: Rows, seen: Rows) -> bool:
         return False
     last = seen["time"][instrument if instrument >= 0 else -1]
     return bool(tick["time"][0] <= last)
+
+
+def failed(ticks: Rows) -> Rows:
+    """Which of the judged rows have a fault."""
+    return ticks["quality"] & FAULTS != 0
 
 
 def reasons(bits: int) -> list[str]:

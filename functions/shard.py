@@ -28,7 +28,7 @@ from functions.portfolio import ACCOUNT, BOOK, CLEAN, FILL, SNAPSHOT, SUBSCRIPTI
 from functions.risk import LIMITS, REFUSAL, limits_row
 from functions.signals import NO_SIGNALS
 from functions.sizing import METHODS
-from functions.ticks import NO_DEPTH, NO_TICKS, Rows
+from functions.ticks import NO_DEPTH, NO_RANGES, NO_TICKS, Rows
 
 STATE_VERSION: Final = 1
 OUTPUTS: Final = (ORDER_EVENT, FILL, REFUSAL, SNAPSHOT, ALERT)
@@ -118,7 +118,8 @@ class Shard:
         self._configure()
         self._clear(buffer)
         self._bind()
-        fold.step(*self._arguments(NO_TICKS, NO_SIGNALS, NO_DEPTH, 1))  # compiles: the first tick shall not wait
+        nothing = self._arguments(NO_TICKS, NO_SIGNALS, NO_DEPTH, NO_RANGES, 1)
+        fold.step(*nothing)  # compiles: the first tick shall not wait
 
     def _configure(self) -> None:
         """What the kernels only read."""
@@ -193,15 +194,18 @@ class Shard:
         self._words = [(array.view("i8"), array.itemsize // 8, array.dtype) for array in self.outputs]
         self._counters = self.shard.view("i8")[-_COUNTERS:]
 
-    def run(self, ticks: Rows, signals: Rows = NO_SIGNALS, depth: Rows = NO_DEPTH) -> Decisions:
+    def run(
+        self, ticks: Rows, signals: Rows = NO_SIGNALS, depth: Rows = NO_DEPTH, ranges: Rows = NO_RANGES
+    ) -> Decisions:  # fmt: skip
         """Folds one batch: TICK rows in log order and SIGNAL rows sorted by (row, strategy).
 
-        The last prices of the signals are written into them. Raises: `ValueError` for an instrument beyond the table.
+        `depth` and `ranges` have a row for each tick, or none at all. The last prices of the signals are written into
+        them. Raises: `ValueError` for an instrument beyond the table.
         """
         if not len(ticks):
             return NO_DECISIONS
         burst = self._make_room(int(signals["nth"].max()) + 1) if len(signals) else 1
-        arguments = self._arguments(ticks, signals, depth, burst)
+        arguments = self._arguments(ticks, signals, depth, ranges, burst)
         if not fold.step(*arguments):
             return self._take()
         parts = [self._take()]
@@ -211,8 +215,9 @@ class Shard:
             parts.append(self._take())
         return Decisions(*(np.concatenate(rows) for rows in zip(*parts, strict=True)))
 
-    def _arguments(self, ticks: Rows, signals: Rows, depth: Rows, burst: int) -> tuple[Any, ...]:
-        return (*self._state, FIRST_DAY, burst, records(ticks), records(depth), records(signals), *self._out)
+    def _arguments(self, ticks: Rows, signals: Rows, depth: Rows, ranges: Rows, burst: int) -> tuple[Any, ...]:
+        batch = map(records, (ticks, depth, ranges, signals))
+        return (*self._state, FIRST_DAY, burst, *batch, *self._out)
 
     def _make_room(self, burst: int) -> int:
         """Outputs that hold what one row may lead to, when one strategy has `burst` signals for it."""

@@ -10,7 +10,7 @@ from typing import Final
 import numpy as np
 
 from functions.kernel import borrow, entry, kernel
-from functions.ticks import Rows
+from functions.ticks import OPENING, Rows
 
 SIGNAL: Final = np.dtype(
     [
@@ -50,7 +50,7 @@ def merge(parts: Sequence[Rows]) -> Rows:
 def _count_routes(ticks, first, count, wanted, targets):
     for row in range(ticks.shape[0]):
         i = ticks[row].instrument
-        if i >= 0:
+        if i >= 0 and ticks[row].quality & OPENING == 0:
             for n in range(first[i], first[i] + count[i]):
                 wanted[targets[n]] += 1
 
@@ -59,8 +59,8 @@ def _count_routes(ticks, first, count, wanted, targets):
 def route(ticks, first, count, targets, starts, rows):
     """Which rows each strategy gets: rows[starts[s]:starts[s + 1]]; O(1) a tick and route. Returns the rows needed.
 
-    `first` and `count` of an instrument name its slice of `targets`, the strategies that take it. Nothing is written
-    to `rows` where it is too short.
+    `first` and `count` of an instrument name its slice of `targets`, the strategies that take it. The opening print of a
+    bar reaches nobody. Nothing is written to `rows` where it is too short.
     """
     ticks = borrow(ticks)
     targets = borrow(targets)
@@ -76,7 +76,7 @@ def route(ticks, first, count, targets, starts, rows):
     at = starts.copy()
     for row in range(ticks.shape[0]):
         i = ticks[row].instrument
-        if i >= 0:
+        if i >= 0 and ticks[row].quality & OPENING == 0:
             for n in range(first[i], first[i] + count[i]):
                 s = targets[n]
                 rows[at[s]] = row

@@ -19,7 +19,7 @@ from functions.arrays import Booleans, Floats, Integers
 from functions.bad_ticks import with_faults
 from functions.calendar import SECOND
 from functions.price_paths import REGIME_SPREAD, Market, Path, path, tick_sizes
-from functions.ticks import DEPTH, LEVELS, NO_DEPTH, NO_TICKS, TICK, Rows
+from functions.ticks import DEPTH, LEVELS, NO_DEPTH, NO_RANGES, NO_TICKS, TICK, Rows
 
 BLOCK_S: Final = 60
 _TRADES: Final = 0.6  # share of ticks that are a trade; the rest only change the book
@@ -30,13 +30,14 @@ class Chunk(NamedTuple):
     """A stretch of the day: everything up to `until` (ns, exclusive) that no earlier chunk had.
 
     Rows are in the order in which they are fed, by event time but for the rows that are faulty; `faults` says which
-    are. `depth` has one DEPTH row for each tick.
+    are. `depth` has one DEPTH row for each tick, `ranges` one RANGE row where some are prints of bars, or none.
     """
 
     until: int
     ticks: Rows
     depth: Rows
     faults: npt.NDArray[np.uint8]
+    ranges: Rows = NO_RANGES
 
 
 NO_FAULTS: Final = np.empty(0, np.uint8)

@@ -14,26 +14,29 @@ import numpy as np
 from functions.arrays import Integers
 from functions.calendar import DAY, SECOND, day_of, seconds_passed
 from functions.simulator import Chunk
-from functions.ticks import NO_DEPTH, NO_TICKS, Rows
+from functions.ticks import NO_DEPTH, NO_RANGES, NO_TICKS, Rows
 
 WEEK: Final = 7 * DAY
 
 
-def replayed(ticks: Rows, depth: Rows, *, loop: bool = False, rows: int = 8_192) -> Iterator[Chunk]:
+def replayed(
+    ticks: Rows, depth: Rows, ranges: Rows = NO_RANGES, *, loop: bool = False, rows: int = 8_192
+) -> Iterator[Chunk]:  # fmt: skip
     """Recorded TICK rows in chunks of at most `rows` within one day, then the second after the last tick.
 
-    `depth` has a DEPTH row for each tick, or is empty. With `loop` they begin again at the end, moved on by whole weeks.
+    `depth` has a DEPTH row for each tick, `ranges` a RANGE row, or they are empty. With `loop` they begin again
+    at the end, moved on by whole weeks.
     """
     weeks = int(day_of(ticks["time"][-1]) - day_of(ticks["time"][0])) // 7 + 1
     shift = 0
     while True:
-        yield from _once(ticks, depth, shift, rows)
+        yield from _once(ticks, depth, ranges, shift, rows)
         if not loop:
             return
         shift += weeks * WEEK
 
 
-def _once(ticks: Rows, depth: Rows, shift: int, rows: int) -> Iterator[Chunk]:
+def _once(ticks: Rows, depth: Rows, ranges: Rows, shift: int, rows: int) -> Iterator[Chunk]:
     days = day_of(ticks["time"])
     edges = sorted({0, len(ticks), *(np.flatnonzero(np.diff(days)) + 1).tolist()})
     for first, last in pairwise(edges):
@@ -43,7 +46,11 @@ def _once(ticks: Rows, depth: Rows, shift: int, rows: int) -> Iterator[Chunk]:
                 part = part.copy()
                 part["time"] += shift
             levels = depth[start : start + len(part)] if len(depth) else NO_DEPTH
-            yield Chunk(int(part["time"][-1]), part, levels, np.zeros(len(part), np.uint8))
+            extent = ranges[start : start + len(part)] if len(ranges) else NO_RANGES
+            if shift and len(extent):
+                extent = extent.copy()
+                extent["start"] += shift
+            yield Chunk(int(part["time"][-1]), part, levels, np.zeros(len(part), np.uint8), extent)
     end = -(-(int(ticks["time"][-1]) + shift) // SECOND) * SECOND
     yield Chunk(end, NO_TICKS, NO_DEPTH, np.empty(0, np.uint8))
 

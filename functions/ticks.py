@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from functions import codec
-from functions.events import Depth, Quote
+from functions.events import Bar, Depth, Quote
 from functions.ids import ID_PATTERN
 
 Rows = npt.NDArray[Any]  # a structured array; its dtype is said where it is made
@@ -28,7 +28,10 @@ TICK: Final = np.dtype(
         ("volume", "i8"),  # cumulative of the day
         ("open_interest", "i8"),
         ("instrument", "i4"),  # dense index into the instrument table; UNKNOWN and CLOCK are no instruments
-        ("quality", "u4"),  # bits of `functions.quality`; 0 = clean
+        (
+            "quality",
+            "u4",
+        ),  # faults, bits of `functions.quality`, and marks: what print of a bar it is; 0 = a clean tick
     ],
 )
 assert TICK.itemsize == 64
@@ -43,13 +46,27 @@ DEPTH: Final = np.dtype(
     ]
 )
 
+RANGE: Final = np.dtype(  # of the bar that a closing print ends; zeros on every other tick
+    [
+        ("start", "i8"),  # event time at which the bar begins, ns
+        ("high", "i8"),  # micro-rupees; 0 = the bar shows no range
+        ("low", "i8"),
+    ]
+)
+
+# Marks of a tick that was made of a bar (`functions.bars`).
+FAULTS: Final = np.uint32(0xFFFF)  # the lower bits are the gate's
+OPENING, CLOSING, UNTRADED = (np.uint32(1 << n) for n in (16, 17, 18))
+MARKS: Final = np.uint32(OPENING | CLOSING | UNTRADED)
+
 UNKNOWN: Final = np.int64(-1)  # `instrument` of a tick whose token is not in the instrument table
 CLOCK: Final = np.int64(-2)  # `instrument` of a row that only says what time it is
 
 NO_TICKS: Final[Rows] = np.empty(0, TICK)
 NO_DEPTH: Final[Rows] = np.empty(0, DEPTH)
+NO_RANGES: Final[Rows] = np.empty(0, RANGE)
 _MAX_I4 = 2**31 - 1
-_MAX_LEVEL: Final = 1e7  # rupees, as the gate has it for the best bid and ask
+MAX_LEVEL: Final = 1e7  # rupees, as the gate has it for the best bid and ask
 
 
 def copied(ticks: Rows) -> Rows:
@@ -68,6 +85,7 @@ UNREADABLE: Final = (*codec.UNREADABLE, OverflowError, struct.error)
 class _Needed(Quote, frozen=True):
     """The fields of `market_tick` that a decision needs; the rest of the JSON is skipped unread."""
 
+    bar: Bar | None = None
     session: Annotated[int, msgspec.Meta(ge=-(2**62), le=2**62)] = 0
     sequence: Annotated[int, msgspec.Meta(ge=-1, le=2**62)] = -1
 
@@ -86,8 +104,18 @@ class _DepthTick(msgspec.Struct, gc=False):
     data: _DepthOnly
 
 
+class _BarOnly(msgspec.Struct, gc=False):
+    exchange_timestamp: int
+    bar: Bar | None = None
+
+
+class _BarTick(msgspec.Struct, gc=False):
+    data: _BarOnly
+
+
 _decode = msgspec.json.Decoder(_NeededTick).decode
 _decode_depth = msgspec.json.Decoder(_DepthTick).decode
+_decode_bar = msgspec.json.Decoder(_BarTick).decode
 _pack = struct.Struct("<qdddiiqqiI").pack_into
 
 
@@ -108,18 +136,37 @@ def pack(raws: Iterable[bytes], index_of: Callable[[int, int], int], count: int)
         try:
             _pack(
                 buffer, offset, t.exchange_timestamp * 1000, t.last_price, t.bid, t.ask, t.bid_quantity, t.ask_quantity,
-                t.volume_traded, t.oi, index_of(t.instrument_token, unknown), 0,
+                t.volume_traded, t.oi, index_of(t.instrument_token, unknown), 0 if t.bar is None else _marks(t.bar),
             )  # fmt: skip
         except struct.error:
             _pack(
                 buffer, offset, _int64(t.exchange_timestamp * 1000), t.last_price, t.bid, t.ask,
                 _int32(min(t.bid_quantity, _MAX_I4)), _int32(min(t.ask_quantity, _MAX_I4)), _int64(t.volume_traded),
-                _int64(t.oi), index_of(t.instrument_token, unknown), 0,
+                _int64(t.oi), index_of(t.instrument_token, unknown), 0 if t.bar is None else _marks(t.bar),
             )  # fmt: skip
         sessions.append(t.session)
         sequences.append(t.sequence)
         offset += 64
     return np.frombuffer(buffer, TICK), sessions, sequences
+
+
+def _marks(bar: Bar) -> int:
+    """The marks of the print that a bar says it is."""
+    return int(OPENING if bar.at == "open" else CLOSING) | (0 if bar.traded else int(UNTRADED))
+
+
+def bar_of(marks: int, start: int, high: int, low: int) -> Bar:
+    """What a print of a bar says of it, from the marks of its tick and the numbers of its RANGE row.
+
+    >>> bar_of(int(OPENING), 0, 0, 0)
+    Bar(at='open', start=0, high=0.0, low=0.0, traded=True)
+    >>> bar_of(int(CLOSING | UNTRADED), 60_000_000_000, 101_500_000, 99_000_000)
+    Bar(at='close', start=60000000, high=101.5, low=99.0, traded=False)
+    """
+    traded = not marks & UNTRADED
+    if marks & OPENING:
+        return Bar("open", start // 1000, traded=traded)
+    return Bar("close", start // 1000, high / 1e6, low / 1e6, traded)
 
 
 def _int32(value: int) -> int:
@@ -157,6 +204,35 @@ def _levels(raw: bytes) -> Depth | None:
         shown = _decode_depth(raw).data.depth
     except codec.UNREADABLE:
         return None
-    if shown is None or all(0.0 <= price <= _MAX_LEVEL and 0 <= n <= _MAX_I4 for price, n in [*shown.buy, *shown.sell]):
+    if shown is None or all(0.0 <= price <= MAX_LEVEL and 0 <= n <= _MAX_I4 for price, n in [*shown.buy, *shown.sell]):
         return shown
     return None
+
+
+def ranges(raws: Iterable[bytes], ticks: Rows) -> Rows:
+    """A RANGE row for each of these ticks, or none at all where no tick is the closing print of a bar.
+
+    `raws` are the events that the ticks were made of. A range that is none (a low above its high, no price, one that
+    begins after its end) is left out: the print is then its price alone.
+    """
+    closing = np.flatnonzero(ticks["quality"] & CLOSING)
+    if not len(closing):
+        return NO_RANGES
+    events = list(raws)
+    rows = np.zeros(len(ticks), RANGE)
+    for n in closing.tolist():
+        data = _decode_bar(events[n]).data
+        if data.bar is not None and 0 <= data.bar.start <= data.exchange_timestamp:
+            rows[n] = (data.bar.start * 1000, *range_of(data.bar.high, data.bar.low))
+    return rows
+
+
+def range_of(high: float, low: float) -> tuple[int, int]:
+    """High and low in micro-rupees; zeros where they are no range of prices.
+
+    >>> range_of(101.5, 99.0), range_of(99.0, 101.5), range_of(99.0, 0.0), range_of(float("inf"), 1.0)
+    ((101500000, 99000000), (0, 0), (0, 0), (0, 0))
+    """
+    if not 0.0 < low <= high <= MAX_LEVEL:
+        return 0, 0
+    return int(high * 1e6 + 0.5), int(low * 1e6 + 0.5)

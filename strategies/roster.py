@@ -16,10 +16,15 @@ import numpy as np
 from functions.events import InstrumentConfig, StrategyConfig
 from functions.kernel import records
 from functions.signals import NO_SIGNALS, merge, route
-from functions.ticks import Rows
+from functions.ticks import TICK, Rows
 from strategies.guest import Guest, Lost
 from strategies.parameters import StrategyError
 from strategies.registry import configure, module_name
+
+_WORDS: Final = TICK.itemsize // 8
+_LAST_WORD: Final = _WORDS - 1
+assert TICK.names is not None
+assert TICK.names[-2:] == ("instrument", "quality")
 
 MAX_FAILURES: Final = 10  # then a strategy is suspended: it has failed on this many ticks
 
@@ -79,6 +84,14 @@ def _unpickled(member: _Member, blob: bytes) -> Any:
         ) from error
 
 
+def _all_shown(ticks: Rows) -> bool:
+    """Whether every row is a tick of an instrument and none of them the print of a bar.
+
+    The last word of a row is its instrument with its quality above it: beyond 31 bits it is a clock, or is marked.
+    """
+    return int(ticks.view(np.uint64)[_LAST_WORD::_WORDS].max()) < 2**31
+
+
 class Roster:
     """The strategies, sorted by name; those that are not enabled have a number and get no ticks.
 
@@ -118,11 +131,11 @@ class Roster:
     def on_batch(self, ticks: Rows) -> tuple[Rows, list[Failure]]:
         """SIGNAL rows in total order (row, strategy, nth), `strategy` counting `names`; and who failed where.
 
-        `ticks` are accepted TICK rows; rows of clocks (negative instrument) reach nobody.
+        `ticks` are accepted TICK rows; rows of clocks (negative instrument) and opening prints of bars reach nobody.
         """
         if not len(ticks) or not self._members:
             return NO_SIGNALS, []
-        alone = self._all_whole and int(ticks["instrument"].min()) >= 0
+        alone = self._all_whole and _all_shown(ticks)
         if not alone:
             self._assign(ticks)
         parts: list[Rows] = []

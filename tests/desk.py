@@ -22,7 +22,7 @@ from functions.orders import KINDS, PRODUCTS
 from functions.risk import rules_of
 from functions.shard import Decisions, Shard
 from functions.signals import SIGNAL
-from functions.ticks import CLOCK, DEPTH, NO_DEPTH, TICK
+from functions.ticks import CLOCK, CLOSING, DEPTH, NO_DEPTH, NO_RANGES, OPENING, RANGE, TICK, UNTRADED
 
 SECOND = 1_000_000_000
 TEN = int(datetime(2026, 5, 6, 4, 30, tzinfo=UTC).timestamp()) * SECOND
@@ -78,6 +78,8 @@ class Tick:
     ask_quantity: int = 0
     signals: list[dict[str, Any]] = field(default_factory=list)
     levels: tuple[list[tuple[float, int]], list[tuple[float, int]]] | None = None  # (bids, asks)
+    quality: int = 0
+    extent: tuple[float, float, float] | None = None  # of the bar that ends here: its start, high and low
 
     def buy(self, quantity: int, **more: Any) -> "Tick":
         self.signals.append({"side": 1, "quantity": quantity, **more})
@@ -92,6 +94,16 @@ def tick(price: float, at: float = 0.0, **more: Any) -> Tick:
     return Tick(price, at, **more)
 
 
+def bar(at: float, prices: str, *, seconds: float = 60, traded: bool = True, instrument: int = 0) -> tuple[Tick, Tick]:
+    """The opening and the closing print of a bar that begins `at`; `prices` are open, high, low and close."""
+    open_, high, low, close = map(float, prices.split())
+    rest = 0 if traded else int(UNTRADED)
+    return (
+        Tick(open_, at, instrument, quality=int(OPENING) | rest),
+        Tick(close, at + seconds - 1e-6, instrument, quality=int(CLOSING) | rest, extent=(at, high, low)),
+    )
+
+
 def clock(at: float) -> Tick:
     return Tick(0.0, at, instrument=int(CLOCK))
 
@@ -100,7 +112,7 @@ def tick_rows(ticks: Sequence[Tick]) -> np.ndarray:
     rows = np.zeros(len(ticks), TICK)
     for row, t in zip(rows, ticks, strict=True):
         row["time"] = TEN + round(t.at * 1e9)
-        for name in ("price", "bid", "ask", "bid_quantity", "ask_quantity", "instrument"):
+        for name in ("price", "bid", "ask", "bid_quantity", "ask_quantity", "instrument", "quality"):
             row[name] = getattr(t, name)
     return rows
 
@@ -132,6 +144,17 @@ def depth_rows(ticks: Sequence[Tick]) -> np.ndarray:
     return rows
 
 
+def range_rows(ticks: Sequence[Tick]) -> np.ndarray:
+    if all(t.extent is None for t in ticks):
+        return NO_RANGES
+    rows = np.zeros(len(ticks), RANGE)
+    for row, t in zip(rows, ticks, strict=True):
+        if t.extent is not None:
+            start, high, low = t.extent
+            row["start"], row["high"], row["low"] = TEN + round(start * 1e9), round(1e6 * high), round(1e6 * low)
+    return rows
+
+
 class Desk:
     """One shard; by default one instrument, one account without limits, one strategy, last-price fills, no charges."""
 
@@ -144,7 +167,7 @@ class Desk:
 
     def run(self, *ticks: Tick) -> "Desk":
         """Folds ticks as one batch."""
-        self.told.append(self.shard.run(tick_rows(ticks), signal_rows(ticks), depth_rows(ticks)))
+        self.told.append(self.shard.run(tick_rows(ticks), signal_rows(ticks), depth_rows(ticks), range_rows(ticks)))
         return self
 
     def rows(self, name: str) -> np.ndarray:

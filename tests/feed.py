@@ -1,6 +1,7 @@
 """A feed in a few words: recordings of some ticks, and what the flow writes for them."""
 
 import datetime as dt
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -41,7 +42,8 @@ def fed(data: Recording, **options: Any) -> list[Outgoing]:
     written: list[tuple[str, list[Outgoing]]] = []
     rows = options.pop("rows", 8_192)
     notices = Notices(data.reports, data.unreadable)
-    source = MarketSource(lambda: with_clock(replayed(data.ticks, data.depth, rows=rows)), notices=notices, **options)
+    chunks = partial(replayed, data.ticks, data.depth, data.ranges, rows=rows)
+    source = MarketSource(lambda: with_clock(chunks()), notices=notices, **options)
     events = Events([config.instrument_token for config in data.instruments], session=7)
     run_main(build(source, events, TestingSink(written)))
     return [record for _, records in written for record in records]

@@ -38,6 +38,13 @@ def every_third(state, tick, params):
     return 1 if state.seen % 3 == 0 else 0
 
 
+@strategy(state=[("seen", "i8")])
+def every_tick(state, tick, params):
+    """Buys on every tick."""
+    state.seen += 1
+    return 1
+
+
 @strategy(state=[("seen", "i8")], lots=3)
 def breaks_on_thirteen(state, tick, params):
     if tick.price == 13.0:

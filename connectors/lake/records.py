@@ -1,7 +1,7 @@
 """Records of the lake as they lay on the log: for whoever reads further back than the log goes.
 
-An event's bytes are kept as they were. A tick is written again from its columns, which is what our feed wrote to the byte;
-a foreign writer's tick comes back with the same values.
+An event's bytes are kept as they were, those of a bar's print too. Any other tick is written again from its columns, which
+is what our feed wrote to the byte; a foreign writer's tick comes back with the same values.
 """
 
 import json
@@ -96,7 +96,7 @@ def _told(headers: str | None) -> Headers | None:
 def _tick(topic: str, partition: int, row: tuple[Any, ...]) -> Record:
     (offset, key, id, timestamp, source, broker, token, price, volume, interest, bid, ask, bid_quantity, ask_quantity,
      session, sequence, depth, raw, headers) = row  # fmt: skip
-    if id is None:
+    if id is None or raw is not None:  # no tick; a print of a bar, of which no column tells
         return Record(topic, partition, offset, _bytes(key), raw, _told(headers))
     microseconds = _microseconds(timestamp)
     tick = MarketTick(

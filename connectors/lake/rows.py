@@ -43,6 +43,7 @@ _NOTHING: Final[dict[str, Any]] = {"VARCHAR": "", "BLOB": b""}
 
 class _TickData(Quote, frozen=True):
     depth: msgspec.Raw = msgspec.Raw(b"null")
+    bar: msgspec.Raw = msgspec.Raw(b"null")
 
 
 class _Tick(msgspec.Struct, gc=False):
@@ -120,7 +121,7 @@ def _tick_row(record: Record) -> Row:
         values = (
             event.id, time, event.source, event.broker, _int64(t.instrument_token), t.last_price, volume, interest,
             t.bid, t.ask, bid_quantity, ask_quantity, session, sequence,
-            None if depth == b"null" else depth.decode(), None, _headers(record),
+            None if depth == b"null" else depth.decode(), None if bytes(t.bar) == b"null" else raw, _headers(record),
         )  # fmt: skip
         return Row(record, time, values)
     return Row(record, None, (*[None] * 15, raw, _headers(record)))

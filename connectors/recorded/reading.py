@@ -2,7 +2,7 @@
 
 import datetime as dt
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
 
@@ -21,7 +21,7 @@ from functions.arrays import Integers
 from functions.calendar import DAY, INDIA, IST_OFFSET
 from functions.events import InstrumentConfig, QualityReport
 from functions.silences import silences
-from functions.ticks import DEPTH, NO_DEPTH, NO_TICKS, Rows
+from functions.ticks import DEPTH, NO_DEPTH, NO_RANGES, NO_TICKS, RANGE, Rows
 
 
 @dataclass(frozen=True)
@@ -29,7 +29,8 @@ class Recording:
     """Everything that was read, in order of event time.
 
     `instrument` of a tick is an index into `instruments`. `depth` has a DEPTH row for each tick, or is empty where no
-    file shows depth. Equal times keep the order of the files, and within a file that of its rows.
+    file shows depth; `ranges` a RANGE row, or is empty where no file holds bars. Equal times keep the order of the files,
+    and within a file that of its rows.
     """
 
     instruments: list[InstrumentConfig]
@@ -37,6 +38,7 @@ class Recording:
     depth: Rows
     reports: list[QualityReport]
     unreadable: list[Unreadable]
+    ranges: Rows = field(default_factory=lambda: NO_RANGES)
 
 
 def read(
@@ -64,7 +66,7 @@ def read(
         raise DataError(
             f"{paths[0]} holds lists of instruments only", remedy="name files of ticks or bars as well"
         )  # fmt: skip
-    rows, depth = _merged(parts)
+    rows, depth, ranges = _merged(parts)
     if not len(rows):
         raise DataError(
             f"no rows between {start or 'the beginning'} and {end or 'the end'} in {', '.join(map(str, paths))}",
@@ -74,7 +76,7 @@ def read(
     notes = [note for part in parts for note in part.notes]
     spacing = _spacing(len(configs), parts)
     reports = [named(note, configs) for note in notes] + list(silences(rows, configs, spacing))
-    return Recording(configs, rows, depth, reports, [row for part in parts for row in part.unreadable])
+    return Recording(configs, rows, depth, reports, [row for part in parts for row in part.unreadable], ranges)
 
 
 def _moment(when: dt.date | None, *, end: bool) -> int:
@@ -88,16 +90,18 @@ def _moment(when: dt.date | None, *, end: bool) -> int:
     return day * DAY - IST_OFFSET
 
 
-def _merged(parts: list[Part]) -> tuple[Rows, Rows]:
-    with_depth = any(len(part.depth) for part in parts)
+def _merged(parts: list[Part]) -> tuple[Rows, Rows, Rows]:
+    """Ticks in order of time, with their depth and their ranges where some have them."""
     rows = np.concatenate([NO_TICKS, *(part.rows for part in parts)])
-    depth = NO_DEPTH
-    if with_depth:
+    depth, ranges = NO_DEPTH, NO_RANGES
+    if any(len(part.depth) for part in parts):
         depth = np.concatenate([p.depth if len(p.depth) else np.zeros(len(p.rows), DEPTH) for p in parts])
+    if any(len(part.ranges) for part in parts):
+        ranges = np.concatenate([p.ranges if len(p.ranges) else np.zeros(len(p.rows), RANGE) for p in parts])
     if len(parts) == 1 or (np.diff(rows["time"]) >= 0).all():
-        return rows, depth
+        return rows, depth, ranges
     order = np.argsort(rows["time"], kind="stable")
-    return rows[order], depth[order] if with_depth else depth
+    return rows[order], depth[order] if len(depth) else depth, ranges[order] if len(ranges) else ranges
 
 
 def _spacing(count: int, parts: list[Part]) -> Integers:

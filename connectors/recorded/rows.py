@@ -1,6 +1,6 @@
 """Rows: one file's ticks or bars as TICK rows, in order of time.
 
-columns ─► of which instrument ─► in order? ─► within the window ─► notes ─► ticks, or four ticks a bar
+columns ─► of which instrument ─► in order? ─► within the window ─► notes ─► ticks, or two prints a bar
 """
 
 import datetime as dt
@@ -16,9 +16,9 @@ from connectors.recorded.judging import Unreadable, judged
 from connectors.recorded.notes import Note, clock_text, notes_of, passed_over_note
 from connectors.recorded.tables import Table
 from functions.arrays import Floats, Integers
-from functions.bars import TICKS_A_BAR, ticks_of_bars
-from functions.calendar import DAY, INDIA, IST_OFFSET, MINUTE, SECOND
-from functions.ticks import DEPTH, LEVELS, NO_DEPTH, TICK, Rows
+from functions.bars import PRINTS_A_BAR, ticks_of_bars
+from functions.calendar import DAY, INDIA, IST_OFFSET, MINUTE, SECOND, day_of, last_close
+from functions.ticks import DEPTH, LEVELS, NO_DEPTH, NO_RANGES, TICK, Rows
 
 _MAX_I4: Final = 2**31 - 1
 _OPENS, _CLOSES = 9 * 60 * MINUTE, 940 * MINUTE  # of the day in India, pre-open and the latest close included
@@ -33,6 +33,7 @@ class Part:
     unreadable: list[Unreadable]
     notes: list[Note] = field(default_factory=list)
     bar: int = 0  # length of its bars, ns; 0 = ticks
+    ranges: Rows = field(default_factory=lambda: NO_RANGES)  # as long as the rows, or empty
 
 
 def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool) -> Part:
@@ -183,15 +184,32 @@ def _bars(
     repeats[1:] = (facts[:, 1:] == facts[:, :-1]).all(axis=0)
     once = order[~repeats]
     opens, highs, lows, closes = (p[once] for p in prices)
-    rows = ticks_of_bars(time[once], opens, highs, lows, closes, volume[once], instrument[once], bar=bar)
-    again = np.cumsum(~repeats) - 1  # a bar that is there twice is its ticks twice, not its volume twice
-    rows = rows.reshape(-1, TICKS_A_BAR)[again].reshape(-1)
+    ends = _ends(time[once], instrument[once], bar)
+    prints = ticks_of_bars(time[once], ends, opens, highs, lows, closes, volume[once], instrument[once])
+    again = np.cumsum(~repeats) - 1  # a bar that is there twice is its prints twice, not its volume twice
+    rows, ranges = (part.reshape(-1, PRINTS_A_BAR)[again].reshape(-1) for part in prints)
     for at in np.flatnonzero(repeats).tolist():
         when = int(time[order[at]])
         detail = f"the bar of {clock_text(when)} is there twice"
         notes.append(Note("duplicate_bar", 1, detail, int(instrument[order[at]]), when, when))
     by_time = np.argsort(rows["time"], kind="stable")
-    return Part(rows[by_time], NO_DEPTH, unreadable, notes, bar)
+    return Part(rows[by_time], NO_DEPTH, unreadable, notes, bar, ranges[by_time])
+
+
+def _ends(time: Integers, instrument: Integers, bar: int) -> Integers:
+    """Where each bar ends: after its length, with the next one of its instrument or with the last session of its day.
+
+    The bars of an instrument follow each other in order of time.
+    """
+    ends = time + bar
+    following = np.flatnonzero(np.diff(instrument) == 0)
+    ends[following] = np.minimum(ends[following], time[following + 1])
+    for day in np.unique(day_of(time)).tolist():
+        close = last_close(day)
+        if close is not None:
+            within = (day_of(time) == day) & (time < close)
+            ends[within] = np.minimum(ends[within], close)
+    return ends
 
 
 def _bar_length(table: Table, time: Integers, instrument: Integers) -> int:

@@ -36,7 +36,7 @@ def feed(ground, path):
     ("path", "quantity", "ticks", "reported"),
     [
         ("ticks/nifty_options_2025-10-08", 75, 103_312, "gap"),
-        ("nse_1min/nse12_2025-01-06_2025-01-10", 5, 79_276, "missing_minutes"),
+        ("nse_1min/nse12_2025-01-06_2025-01-10", 5, 39_638, "missing_minutes"),
     ],
     ids=["a day of option ticks", "a week of twelve shares"],
 )
@@ -49,8 +49,9 @@ def test_recorded_data_fills_the_same_through_every_process_as_in_a_backtest(gro
     ]
     published = []
     outcome = backtest.run(
-        recording.ticks, recording.instruments, ACCOUNT, strategies, on_events=published.extend, levels=recording.depth
-    )
+        recording.ticks, recording.instruments, ACCOUNT, strategies, on_events=published.extend, levels=recording.depth,
+        ranges=recording.ranges,
+    )  # fmt: skip
 
     kafka = ground.kafka
     writer = Writer(kafka)

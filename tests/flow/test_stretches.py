@@ -4,11 +4,14 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Iterator
 
+import numpy as np
 import pytest
 
 from connectors.errors import ConfigError
 from dataflows.feed import FeedSettings, simulated
+from functions.bars import ticks_of_bars
 from functions.stretches import replayed
+from functions.ticks import NO_DEPTH
 from functions.topics import MARKET_CLOCK
 from tests.feed import FRIDAY, TOKEN, at, fed, recording, told
 
@@ -61,6 +64,16 @@ def test_a_loop_of_the_simulator_goes_on_with_the_next_trading_day():
     chunks = simulated(hour, FRIDAY)
     starts = [chunk.until for chunk, _ in zip(chunks, range(3_601), strict=False)]
     assert (starts[0], starts[-1]) == (at("2025-10-21 13:45:01"), at("2025-10-23 09:15:01"))
+
+
+def test_a_loop_of_bars_moves_their_ranges_on_with_them():
+    ticks, ranges = ticks_of_bars(
+        *(np.array([x]) for x in (at("2026-11-20 10:00:00"), at("2026-11-20 10:01:00"), 10.0, 12.0, 9.0, 11.0, 5, 0))
+    )
+    chunks = (c for c in replayed(ticks, NO_DEPTH, ranges, loop=True) if len(c.ticks))
+    starts = [c.ranges["start"].tolist() for c, _ in zip(chunks, range(2), strict=False)]
+    assert starts == [[at(f"2026-11-{d} 10:00:00")] * 2 for d in ("20", "27")]
+    assert ranges["start"].tolist() == [at("2026-11-20 10:00:00")] * 2
 
 
 def test_a_loop_of_a_recording_moves_on_by_whole_weeks():

@@ -11,6 +11,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 import duckdb
+import msgspec
 import pytest
 from bytewax.run import cli_main
 from bytewax.testing import TestingSource, run_main
@@ -24,11 +25,13 @@ from connectors.kafka.sink import Writer
 from connectors.kafka.source import end_offsets
 from connectors.lake.archive import COMPACT_AT, Archive
 from connectors.lake.files import Files
+from connectors.lake.records import LakeRecords
 from connectors.lake.stores import store_at
 from connectors.settings import KafkaSettings, LakeSettings, Settings
 from dataflows import archive as flow
 from dataflows.process import READY_FILE
 from functions.codec import encode
+from functions.events import Bar
 from functions.topics import MARKET_TICKS
 from functions.topics import archived as archived_topics
 from tests.history import SECOND, TEN, TOKEN, Log, filled, outgoing, signal, snapshot, submitted, tick
@@ -91,6 +94,22 @@ def test_a_tick_has_typed_columns(tmp_path: Path):
     [row] = rows(tmp_path, TICKS, "instrument_token, last_price, bid, ask, bid_quantity, volume_traded, sequence, raw")
 
     assert row == (TOKEN, 100.5, 100.45, 100.55, 5, 100, 7, None)
+
+
+def test_a_print_of_a_bar_comes_back_to_the_byte_and_a_tick_as_our_feed_wrote_it(tmp_path: Path):
+    log = Log()
+    plain = tick(100.5, 1.0, sequence=7)
+    closing = msgspec.structs.replace(plain.data, bar=Bar("close", plain.data.exchange_timestamp - 60, 101.0, 99.0))
+    archived(tmp_path, [log.append(plain, msgspec.structs.replace(plain, data=closing))])
+
+    lake = LakeRecords(tmp_path)
+    try:
+        values = [record.value for record in lake.take(TICKS, 0, 0, 1)]
+    finally:
+        lake.close()
+
+    assert values == [encode(plain), encode(msgspec.structs.replace(plain, data=closing))]
+    assert rows(tmp_path, TICKS, "last_price") == [(100.5,), (100.5,)]
 
 
 def test_the_date_is_that_of_the_event_in_india(tmp_path: Path):

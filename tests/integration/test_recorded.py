@@ -140,17 +140,20 @@ def test_a_packet_with_open_interest_alone_is_left_out_and_reported():
     assert found["quote_only", "NIFTY FUTURES"][0] == 197
 
 
-def test_bars_of_twelve_shares_are_four_ticks_each_merged_by_time():
+def test_bars_of_twelve_shares_are_two_prints_each_merged_by_time():
     week = read([BARS / "nse12_2025-01-06_2025-01-10"])
     rows = sum(len(f.read_text().splitlines()) - 1 for f in (BARS / "nse12_2025-01-06_2025-01-10").iterdir())
-    assert len(week.ticks) == 4 * rows
+    assert len(week.ticks) == len(week.ranges) == 2 * rows
     assert (np.diff(week.ticks["time"]) >= 0).all()
     assert [i.tradingsymbol for i in week.instruments][:3] == ["AXISBANK", "BAJAJ-AUTO", "BEL"]
     assert {i.tradingsymbol: i.tick_size for i in week.instruments}["IDFCFIRSTB"] == "0.01"
-    axis = week.ticks[week.ticks["instrument"] == 0][:4]
-    assert axis["price"].tolist() == [1087.1, 1081.05, 1089.2, 1088.55]
-    assert ((axis["time"] - at("2025-01-06 09:15:00")) // SECOND).tolist() == [0, 20, 40, 59]
-    assert axis["volume"].tolist() == [4836, 9673, 14510, 19347]
+    axis, extent = (rows[week.ticks["instrument"] == 0][:2] for rows in (week.ticks, week.ranges))
+    assert axis["price"].tolist() == [1087.1, 1088.55]
+    assert (axis["time"] - at("2025-01-06 09:15:00")).tolist() == [0, 60 * SECOND - 1_000]
+    assert axis["volume"].tolist() == [0, 19347]
+    assert extent.tolist() == [
+        (at("2025-01-06 09:15:00"), 0, 0), (at("2025-01-06 09:15:00"), 1_089_200_000, 1_081_050_000),
+    ]  # fmt: skip
 
 
 def test_missing_and_doubled_minutes_of_that_week_are_reported():
@@ -166,12 +169,12 @@ def test_missing_and_doubled_minutes_of_that_week_are_reported():
     assert len(short) == 10
 
 
-def test_a_bar_that_is_there_twice_gives_its_ticks_twice_and_its_volume_once():
+def test_a_bar_that_is_there_twice_gives_its_prints_twice_and_its_volume_once():
     mrf = read([BARS / "nse12_2025-01-06_2025-01-10" / "MRF.csv"])
     minute = mrf.ticks[
         (mrf.ticks["time"] >= at("2025-01-07 09:53:00")) & (mrf.ticks["time"] < at("2025-01-07 09:54:00"))
     ]
-    assert len(minute) == 8
+    assert len(minute) == 4
     assert minute[0::2].tobytes() == minute[1::2].tobytes()
 
 
@@ -180,7 +183,7 @@ def test_a_share_of_forty_one_days_lacks_three_minutes():
     assert reports(reliance) == {
         ("missing_minutes", "RELIANCE"): (3, "3 of 375 bars of 2025-12-15 are missing, at most 3 in a row")
     }
-    assert len(reliance.ticks) == 4 * 15_372
+    assert len(reliance.ticks) == 2 * 15_372
 
 
 def test_an_index_has_no_volume_and_a_bar_at_the_close_lies_outside_the_session():
@@ -346,7 +349,7 @@ def test_each_instrument_may_have_its_own_run_of_times_in_a_file(write):
     )  # fmt: skip
     both = read([path])
     assert (np.diff(both.ticks["time"]) >= 0).all()
-    assert both.ticks["volume"][both.ticks["instrument"] == 1].tolist() == [2, 4, 6, 8]
+    assert both.ticks["volume"][both.ticks["instrument"] == 1].tolist() == [0, 8]
 
 
 @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
@@ -390,8 +393,19 @@ def test_bars_in_parquet_equal_the_same_bars_in_csv(tmp_path):
 def test_bars_of_five_minutes_are_recognised(write):
     lines = [f"2025-10-08 {9 + (15 + 5 * n) // 60:02d}:{(15 + 5 * n) % 60:02d}:00,10,11,9,10,100" for n in range(75)]
     five = read([write("timestamp,open,high,low,close,volume", *lines)])
-    assert five.ticks["time"][3] == at("2025-10-08 09:19:55")
+    assert five.ticks["time"][:3].tolist() == [
+        at("2025-10-08 09:15:00"), at("2025-10-08 09:19:59.999999"), at("2025-10-08 09:20:00"),
+    ]  # fmt: skip
     assert five.reports == []
+
+
+def test_a_last_bar_ends_with_the_session_and_a_bar_before_a_gap_after_its_length(write):
+    hours = ["2026-04-01 09:15", "2026-04-01 10:15", "2026-04-01 12:15", "2026-04-01 13:15", "2026-04-01 14:15"]
+    lines = [f"{hour}:00,10,11,9,10,100" for hour in [*hours, "2026-04-01 15:15"]]
+    hourly = read([write("timestamp,open,high,low,close,volume", *lines)])
+    assert hourly.ticks["time"][1::2].tolist() == [
+        at(f"2026-04-01 {end}:59.999999") for end in ("10:14", "11:14", "13:14", "14:14", "15:14", "15:29")
+    ]
 
 
 def test_bars_of_a_day_are_refused(write):
@@ -404,7 +418,7 @@ def test_bars_of_a_day_are_refused(write):
 
 def test_dates_cut_a_recording_both_ends_inclusive():
     day = read([BARS / "reliance_2025"], start=dt.date(2025, 12, 15), end=dt.date(2025, 12, 15))
-    assert len(day.ticks) == 4 * 372
+    assert len(day.ticks) == 2 * 372
     assert {r.kind for r in day.reports} == {"missing_minutes"}
 
 
@@ -412,7 +426,7 @@ def test_moments_cut_a_recording_the_end_exclusive():
     quarter = read(
         [BARS / "reliance_2025"], start=dt.datetime(2025, 12, 15, 10, 0, tzinfo=INDIA), end=dt.datetime(2025, 12, 15, 10, 15)  # noqa: DTZ001 - India's time is the default
     )  # fmt: skip
-    assert len(quarter.ticks) == 4 * 15
+    assert len(quarter.ticks) == 2 * 15
 
 
 def test_a_window_without_rows_is_refused():
@@ -569,7 +583,7 @@ def test_a_field_that_is_no_number_makes_a_row_unreadable_an_empty_one_does_not(
 def test_a_bar_that_opens_above_its_high_is_reported_and_passed_on(write):
     recording = read([write("timestamp,open,high,low,close,volume", "2025-10-08 09:15:00,12,11,9,10,100")])
     assert reports(recording)["impossible_bar", "SBIN"][0] == 1
-    assert len(recording.ticks) == 4
+    assert len(recording.ticks) == 2
 
 
 # --- speed ------------------------------------------------------------------------------------------------------------------

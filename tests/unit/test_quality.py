@@ -4,18 +4,18 @@ import numpy as np
 import pytest
 
 from functions.kernel import records
-from functions.quality import MAX_PRICE, REASONS, judge, no_ticks_seen, reasons
-from functions.ticks import UNKNOWN
-from tests.desk import TEN, clock, tick, tick_rows
+from functions.quality import BAD_PRICE, MAX_PRICE, REASONS, failed, judge, no_ticks_seen, reasons
+from functions.ticks import OPENING, UNKNOWN, UNTRADED
+from tests.desk import TEN, bar, clock, tick, tick_rows
 
 
 def judged(*ticks, seen=None):
     """The reasons of every tick; None = it passes."""
     rows = tick_rows(ticks)
     seen = no_ticks_seen(2) if seen is None else seen
-    failed = judge(records(rows), records(seen))
+    count = judge(records(rows), records(seen))
     named = [reasons(int(bits)) or None for bits in rows["quality"]]
-    assert failed == sum(bits is not None for bits in named)
+    assert count == sum(bits is not None for bits in named)
     return named
 
 
@@ -101,13 +101,20 @@ def test_what_was_seen_is_remembered_from_batch_to_batch():
     assert seen["time"].tolist() == [TEN + 2 * 10**9, 0, TEN + 7 * 10**9]
 
 
-def test_an_old_verdict_is_written_over():
-    rows = tick_rows([tick(100.0)])
-    rows["quality"] = 15
+def test_an_old_verdict_is_written_over_and_the_marks_of_a_bar_stay():
+    rows = tick_rows([tick(100.0), tick(-1.0, 1)])
+    rows["quality"] = 15 | OPENING | UNTRADED
 
-    judge(records(rows), records(no_ticks_seen(1)))
+    assert judge(records(rows), records(no_ticks_seen(1))) == 1
 
-    assert rows["quality"].tolist() == [0]
+    assert rows["quality"].tolist() == [OPENING | UNTRADED, BAD_PRICE | OPENING | UNTRADED]
+    assert failed(rows).tolist() == [False, True]
+
+
+def test_a_bar_that_is_there_twice_is_dropped_once_and_its_close_is_no_repetition_of_its_open():
+    opening, closing = bar(0, "100 100 100 100", seconds=1e-6)
+
+    assert judged(opening, opening, closing, closing) == [None, ["duplicate"], None, ["duplicate"]]
 
 
 def test_no_ticks_are_no_failures():

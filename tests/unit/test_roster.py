@@ -10,7 +10,7 @@ from functions.ticks import TICK
 from strategies.protocol import StrategyError
 from strategies.registry import built_ins, module_name
 from strategies.roster import MAX_FAILURES, Roster
-from tests.desk import clock, tick, tick_rows
+from tests.desk import bar, clock, tick, tick_rows
 from tests.desk import strategy as following
 from tests.strategies import INSTRUMENTS, MARKET_DAY, SAMPLES, TOKENS, prices, signed
 
@@ -67,6 +67,16 @@ def test_a_strategy_sees_its_own_instruments_and_no_other_and_no_clock():
 
 def test_a_strategy_alone_on_all_instruments_is_not_given_the_clock_either():
     assert wanted(roster(moody()), tick_rows([tick(1.0), clock(1), tick(1.0, 2)])) == [(0, "m", 0, 1), (2, "m", 0, 2)]
+
+
+@pytest.mark.parametrize("tokens", [TOKENS, TOKENS[:2]])
+@pytest.mark.parametrize("implementation", [f"{HERE}:Moody", f"{SAMPLES}:every_tick"])
+def test_of_a_bar_a_strategy_sees_the_close_and_never_the_open(tokens, implementation):
+    made = roster(following("m", tokens, implementation=implementation))
+    prints = [*bar(0, "1 2 1 2"), *bar(60, "3 4 3 4", traded=False), *bar(0, "5 6 5 6", instrument=1)]
+
+    assert [row for row, *_ in wanted(made, tick_rows(prints))] == [1, 3, 5]
+    assert wanted(made, tick_rows(prints[::2])) == []  # a batch of nothing but opens
 
 
 def test_a_signal_for_another_instrument_of_the_strategy_keeps_its_meaning():

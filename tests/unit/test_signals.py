@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from functions.kernel import records
 from functions.signals import NO_SIGNALS, SIGNAL, merge, route
-from functions.ticks import TICK
+from functions.ticks import CLOSING, OPENING, TICK, UNTRADED
 
 
 def wanted(*rows: tuple[int, int, int]):
@@ -73,6 +73,15 @@ def test_each_strategy_gets_the_rows_of_its_instruments_in_order():
 
 def test_a_clock_and_an_unknown_instrument_reach_nobody():
     assert routed([-2, 0, -1], [[0]], 1) == [[1]]
+
+
+def test_the_opening_print_of_a_bar_reaches_nobody():
+    ticks = np.zeros(3, TICK)
+    ticks["quality"] = [OPENING, CLOSING, OPENING | UNTRADED]
+    starts, rows = np.zeros(2, np.int64), np.full(9, -7, np.int64)
+
+    assert route(records(ticks), np.array([0]), np.array([1]), np.array([0]), starts, rows) == 1
+    assert rows[:2].tolist() == [1, -7]
 
 
 def test_nobody_interested_means_no_rows():

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from functions.codec import encode, envelope
-from functions.events import Depth, MarketTick
+from functions.events import Bar, Depth, MarketTick
 from functions.ids import tick_id
 from functions.kernel import COMPILED
 from functions.tape import FIELDS, LAYOUT, MAX_TIME, Tape
@@ -51,6 +51,15 @@ SAMPLE = written(
     cause="3f1c",
 )
 BARE = written(MarketTick(1, 1000.0, TIME))
+
+
+def test_a_print_of_a_bar_is_left_to_msgspec_and_its_neighbours_are_not():
+    bar = written(MarketTick(1, 1000.0, TIME, bar=Bar("close", TIME - 60_000_000, 1001.0, 999.0)))
+
+    before, mine, behind = taken(BARE, bar, SAMPLE)
+
+    assert (before, mine, behind) == (packed(BARE), None, packed(SAMPLE))
+    assert packed(bar) is not None
 
 
 @pytest.mark.parametrize("raw", [SAMPLE, BARE])
@@ -125,7 +134,7 @@ def test_no_records_are_no_rows():
 def test_the_layout_names_the_fields_of_the_event_in_their_order():
     names = [literal.rsplit('"', 2)[1] for literal, _ in LAYOUT[6:]]
 
-    assert names == list(MarketTick.__struct_fields__)
+    assert [*names, "bar"] == list(MarketTick.__struct_fields__)  # prints of bars are left
     assert 6 + len(names) == FIELDS
 
 

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from functions.codec import encode, envelope
-from functions.events import Depth, MarketClock, MarketTick
-from functions.ticks import NO_DEPTH, TICK, UNKNOWN, depth, pack
+from functions.events import Bar, Depth, MarketClock, MarketTick
+from functions.ticks import CLOSING, NO_DEPTH, NO_RANGES, OPENING, TICK, UNKNOWN, UNTRADED, depth, pack, ranges
 
 TIME = 1_778_041_800_123_456  # microseconds
 ID = "019dfb8c-c540-7b4b-a6df-c5690d380600"
@@ -71,6 +71,51 @@ def test_a_tick_without_a_number_is_unordered_and_without_quotes_has_none():
 
     assert rows.tolist() == [(2_000, 1.0, 0.0, 0.0, 0, 0, 0, 0, 0, 0)]
     assert (sessions, sequences) == ([0], [-1])
+
+
+def test_a_print_of_a_bar_is_marked_as_what_it_is():
+    opening, closing = Bar("open", TIME), Bar("close", TIME - 60, 101.0, 99.0)
+    rows, _, _ = packed(
+        raw(), raw(bar=opening), raw(bar=closing), raw(bar=None), raw(bar=Bar("close", 0, traded=False))
+    )
+
+    assert rows["quality"].tolist() == [0, OPENING, CLOSING, 0, CLOSING | UNTRADED]
+
+
+def test_the_range_of_a_bar_stands_beside_its_closing_print_alone():
+    raws = [raw(), raw(bar=Bar("open", TIME, 101.0, 99.0)), raw(bar=Bar("close", TIME - 60, 2501.05, 2499.95))]
+    rows, _, _ = packed(*raws)
+
+    assert ranges(raws, rows).tolist() == [(0, 0, 0), (0, 0, 0), (1000 * (TIME - 60), 2_501_050_000, 2_499_950_000)]
+    assert ranges(raws[:2], rows[:2]) is NO_RANGES
+
+
+@pytest.mark.parametrize(
+    "bar",
+    [
+        Bar("close", TIME - 60, 99.0, 101.0), Bar("close", TIME - 60, 101.0), Bar("close", TIME - 60, 101.0, -1.0),
+        Bar("close", TIME - 60, 1.1e7, 99.0), Bar("close", TIME + 1, 101.0, 99.0), Bar("close", -(2**62), 101.0, 99.0),
+    ],
+)  # fmt: skip
+def test_what_is_no_range_leaves_a_print_its_price_alone(bar):
+    raws = [raw(bar=bar)]
+
+    assert ranges(raws, packed(*raws)[0])[["high", "low"]].tolist() == [(0, 0)]
+
+
+@pytest.mark.parametrize(
+    "wrong", [b'{"at":"middle","start":1}', b'{"at":"open"}', b'{"at":"close","start":1,"high":"x"}']
+)
+def test_a_bar_that_is_none_makes_no_tick(wrong):
+    broken = raw(bar=Bar("open", 1)).replace(b'{"at":"open","start":1}', wrong)
+
+    with pytest.raises(msgspec.DecodeError):
+        packed(broken)
+
+
+def test_a_tick_that_is_of_no_bar_is_written_as_before():
+    assert b'"bar"' not in raw()
+    assert raw(bar=Bar("open", 7)).endswith(b',"depth":null,"bar":{"at":"open","start":7}}}')
 
 
 def test_fields_that_a_newer_writer_added_are_passed_over():
