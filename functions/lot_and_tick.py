@@ -33,14 +33,3 @@ def finer_than_five_paise(prices: Floats, instrument: Integers, count: int) -> I
     """
     paise = np.rint(np.nan_to_num(prices) * 100).astype(np.int64)
     return np.bincount(instrument[paise % FIVE_PAISE != 0], minlength=count)[:count]
-
-
-def tick_size_text(text: str) -> str:
-    """A tick size as its shortest text; none where it is zero.
-
-    >>> tick_size_text("0.0500"), tick_size_text("5.0000"), tick_size_text("0.0000")
-    ('0.05', '5.00', '')
-    """
-    whole, _, fraction = text.partition(".")
-    fraction = fraction.rstrip("0").ljust(2, "0")
-    return f"{whole}.{fraction}" if f"{whole}{fraction}".strip("0") else ""

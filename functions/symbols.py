@@ -12,8 +12,8 @@ from functions.events import Exchange, InstrumentKind
 
 _VENUE: Final = "NSE|BSE|NFO|BFO|NSEFO|NSECM|BSEFO|BSECM|NSEEQ|BSEEQ|NSE_EQ|BSE_EQ|NSE_FO|BSE_FO|NSE_INDEX|BSE_INDEX"
 _BEFORE: Final = re.compile(rf"(?:{_VENUE})[:|]")  # NSE:TCS, NSE_INDEX|Nifty 50
-_BEHIND: Final = re.compile(r"\.(?P<venue>NSE|NS|BSE|BO|NFO|BFO)")  # TCS.NS, NIFTY-I.NFO
-_SERIES: Final = re.compile(r"[-_ ](?:EQ|INDEX)")  # TCS-EQ, NIFTY50-INDEX
+_BEHIND: Final = re.compile(r"(?<=.)\.(?P<venue>NSE|NS|BSE|BO|NFO|BFO)$")  # TCS.NS, NIFTY-I.NFO
+_SERIES: Final = re.compile(r"(?<=.)[-_ ](?:EQ|INDEX)$")  # TCS-EQ, NIFTY50-INDEX
 _VENUES: Final[dict[str, Exchange]] = {"NS": "NSE", "BO": "BSE"}
 
 # Indices by their names without spaces. In several words, whatever begins with NIFTY is one.
@@ -44,10 +44,7 @@ def plain_name(symbol: str) -> str:
     name = " ".join(symbol.upper().split()).lstrip("^$")
     if match := _BEFORE.match(name):
         name = name[match.end() :]
-    for pattern in (_BEHIND, _SERIES):
-        match = next((m for m in pattern.finditer(name) if m.end() == len(name) and m.start() > 0), None)
-        name = name[: match.start()] if match else name
-    return name or symbol.upper()
+    return _SERIES.sub("", _BEHIND.sub("", name)) or symbol.upper()
 
 
 def same_name(symbol: str) -> str:
@@ -92,7 +89,7 @@ def exchange_of(symbol: str, kind: InstrumentKind) -> Exchange:
     ('NSE', 'BSE', 'BFO')
     """
     told = symbol.upper().strip()
-    before, behind = _BEFORE.match(told), next((m for m in _BEHIND.finditer(told) if m.end() == len(told)), None)
+    before, behind = _BEFORE.match(told), _BEHIND.search(told)
     if before:
         of_bse = told.startswith("B")
     elif behind:

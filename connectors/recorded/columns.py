@@ -16,7 +16,7 @@ from connectors.recorded.names import BARS
 from connectors.recorded.numbers import NumberForm, TwoReadings, decides_sql, form_of
 from connectors.recorded.tables import DEPTH_COLUMNS, Table
 
-IDENTITY: Final = ("symbol", "exchange", "series", "expiry", "strike", "kind")
+IDENTITY: Final = ("symbol", "exchange", "series", "expiry", "strike", "right", "type")
 BETWEEN: Final = "\x1f"  # the parts of an identity
 
 

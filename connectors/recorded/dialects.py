@@ -52,7 +52,7 @@ def dialect_of(
         _refuse_headless(path, lines)
     if best is None:
         line = next(line for line in lines if line.strip())
-        return Dialect(",", [line.strip()], 1, line, [])
+        return Dialect(",", [line.strip()[:80]], 1, line, [])
     return best
 
 

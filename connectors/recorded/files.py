@@ -8,7 +8,6 @@ from connectors.errors import DataError
 
 TEXT: Final = (".csv", ".txt", ".tsv", ".csv.gz", ".txt.gz", ".tsv.gz", ".csv.zst", ".txt.zst", ".tsv.zst")
 PARQUET: Final = (".parquet", ".parq", ".pq")
-_IN_FOLDERS: Final = (".csv", ".tsv", ".csv.gz", ".tsv.gz", ".csv.zst", ".tsv.zst", *PARQUET)
 _REMEDIES: Final = {
     ".xls": "save it from the spreadsheet as CSV",
     ".xlsx": "save it from the spreadsheet as CSV",
@@ -17,26 +16,38 @@ _REMEDIES: Final = {
 }
 
 
-def files(paths: Sequence[Path]) -> list[Path]:
-    """The files named, and those within the folders named, by name. Raises: `DataError` where there is none to read."""
+def files(paths: Sequence[Path]) -> tuple[list[Path], set[Path]]:
+    """The files named, and those within the folders named, by name; and which of them a folder brought in.
+
+    Hidden files and folders within a folder (`._X.csv`, `.ipynb_checkpoints`, `__MACOSX`) are no recordings.
+    Raises: `DataError` where there is none to read.
+    """
     if not paths:
         raise DataError("no file to read was named", remedy="name a file or a folder")
     found: list[Path] = []
+    inside: set[Path] = set()
     for path in paths:
         if path.is_dir():
-            inside = sorted(p for p in path.rglob("*") if p.is_file() and p.name.lower().endswith(_IN_FOLDERS))
-            if not inside:
+            in_folder = sorted(p for p in path.rglob("*") if _is_recording(p, path))
+            if not in_folder:
                 raise DataError(
                     f"{path} holds no {', '.join((*TEXT, *PARQUET))} file", remedy="name a folder of recorded data"
-                )  # fmt: skip
-            found += inside
+                )
+            found += in_folder
+            inside.update(in_folder)
         elif not path.exists():
             raise DataError(f"there is no file {path}", remedy="check the path")
         elif not path.name.lower().endswith((*TEXT, *PARQUET)):
             raise DataError(
                 f"{path} is none of {', '.join((*TEXT, *PARQUET))}",
                 remedy=_REMEDIES.get(path.suffix.lower(), "convert it to CSV or Parquet"),
-            )  # fmt: skip
+            )
         else:
             found.append(path)
-    return found
+    return found, inside
+
+
+def _is_recording(path: Path, folder: Path) -> bool:
+    parts = path.relative_to(folder).parts
+    hidden = any(part.startswith((".", "~", "__MACOSX")) for part in parts)
+    return not hidden and path.name.lower().endswith((*TEXT, *PARQUET)) and path.is_file()

@@ -4,17 +4,24 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 import xxhash
 
+from connectors.errors import DataError
+from connectors.recorded.columns import BETWEEN, Selection
+from connectors.recorded.lists import Listed, Lists, day_in, exchange_in, kind_in
+from connectors.recorded.names import meanings
 from connectors.recorded.tables import Table
 from functions.arrays import Integers
-from functions.events import InstrumentConfig, InstrumentKind
-from functions.file_names import symbol_of
-from functions.lot_and_tick import finer_than_five_paise, lots_of, tick_size_text
+from functions.derivatives import kind_of_derivative
+from functions.events import Exchange, InstrumentConfig, InstrumentKind
+from functions.file_names import read_name, symbol_of
+from functions.lot_and_tick import finer_than_five_paise, lots_of
 from functions.symbols import exchange_of, kind_of, plain_name, same_name
+
+_GENERATED: Final = ("part", "data", "file", "chunk", "batch")  # names that programs give to parts of a table
 
 
 @dataclass
@@ -23,9 +30,9 @@ class _Known:
 
     token: int
     symbol: str
-    lot_size: int = 0
-    tick_size: str = ""
-    kind: InstrumentKind = "EQ"
+    exchange: Exchange
+    kind: InstrumentKind
+    listed: Listed | None = None
     given: InstrumentConfig | None = None
     seen_lot: int = 0  # the largest number that divides every quantity that was seen; 0 = none was
     finer: int = 0  # prices that are no multiple of five paise
@@ -38,10 +45,12 @@ class Roster:
         self._given = given is not None
         self._known: list[_Known] = []
         self._by_token: dict[int, int] = {}
-        self._by_symbol: dict[str, int] = {}
-        self._listed: dict[int, _Known] = {}
+        self._by_symbol: dict[tuple[str, Exchange | None], int] = {}
+        self.lists = Lists()
         for config in given or ():
-            self._add(_Known(config.instrument_token, config.tradingsymbol, given=config))
+            self._add(
+                _Known(config.instrument_token, config.tradingsymbol, config.exchange, config.kind, given=config)
+            )  # fmt: skip
 
     @property
     def names(self) -> list[str]:
@@ -50,61 +59,87 @@ class Roster:
     def _add(self, known: _Known) -> int:
         n = len(self._known)
         self._known.append(known)
-        self._by_token[known.token] = n
-        self._by_symbol.setdefault(same_name(known.symbol), n)
+        self._by_token.setdefault(known.token, n)
+        self._by_symbol.setdefault((same_name(known.symbol), known.exchange), n)
+        self._by_symbol.setdefault((same_name(known.symbol), None), n)
         return n
 
-    def add_list(self, table: Table) -> None:
-        """Takes names, lot and tick sizes from a list of instruments; it decides on no row."""
-        have = table.columns
-        select = {
-            "token": f"coalesce(try_cast({have['token']} AS BIGINT), -1)",
-            "symbol": f"coalesce(trim({have['symbol']}), '')",
-            "lot": f"coalesce(try_cast({have['lot_size']} AS DOUBLE), 0)" if "lot_size" in have else "0.0",
-            "tick": f"coalesce(try_cast({have['tick_size']} AS DECIMAL(12, 4))::VARCHAR, '')"
-            if "tick_size" in have
-            else "''",
-        }
-        columns = table.query(select)
-        for token, symbol, lot, tick in zip(*(columns[name].tolist() for name in select), strict=True):
-            if token >= 0 and symbol:
-                self._listed[token] = _Known(token, symbol, int(lot), tick_size_text(tick), kind_of(symbol))
-
-    def index(self, table: Table, columns: dict[str, Any]) -> Integers:
-        """Which instrument each row is of."""
+    def index(self, asked: Selection, columns: dict[str, Any]) -> Integers:
+        """Which instrument each row is of. Takes token and symbol out of the columns."""
         tokens, symbols = columns.pop("token", None), columns.pop("symbol", None)
-        count = len(columns["time"])
+        table, count = asked.table, len(columns["time"])
         if tokens is None and symbols is None:
-            return np.full(count, self._symbol(symbol_of(table.path.name, _folder(table.path))), np.int64)
+            return np.full(count, self._of_file(table), np.int64)
         if tokens is not None:
             distinct, first, inverse = _distinct(tokens)
             numbers = [
-                self._token(int(token), str(symbols[at]) if symbols is not None else "", table.path, len(distinct))
+                self._token(int(token), str(symbols[at]) if symbols is not None else "", asked, len(distinct))
                 for token, at in zip(distinct.tolist(), first.tolist(), strict=True)
             ]
             return np.array(numbers, np.int64)[inverse]
         names = symbols.tolist() if symbols is not None else []
-        numbers_of = {name: self._symbol(name) for name in dict.fromkeys(names)}
-        return np.fromiter((numbers_of[name] for name in names), np.int64, count)
+        numbers_of = {name: self._identity(name, asked) for name in dict.fromkeys(names)}
+        return np.fromiter(map(numbers_of.__getitem__, names), np.int64, count)
 
-    def _token(self, token: int, symbol: str, path: Path, tokens: int) -> int:
+    def _of_file(self, table: Table) -> int:
+        if table.dialect is not None and table.dialect.symbol:
+            return self._symbol(table.dialect.symbol)
+        told = read_name(table.path.name)
+        if told.token is not None:
+            if told.token in self._by_token:
+                return self._by_token[told.token]
+            if listed := self.lists.of_token(told.token):
+                return self._listed(listed)
+        return self._symbol(_name_of(table.path), token=told.token)
+
+    def _token(self, token: int, identity: str, asked: Selection, tokens: int) -> int:
         if token in self._by_token:
             return self._by_token[token]
-        if listed := self._listed.get(token):
-            return self._add(listed)
-        symbol = symbol or (symbol_of(path.name, _folder(path)) if tokens == 1 else str(token))
-        return self._add(_Known(token, symbol, kind=kind_of(symbol)))
+        if listed := self.lists.of_token(token):
+            return self._listed(listed)
+        _refuse_foreign(self.lists, str(token), asked.table)
+        if identity.strip(BETWEEN):
+            symbol, exchange, kind = _described(identity, asked)
+        else:
+            symbol = _name_of(asked.table.path) if tokens == 1 else str(token)
+            kind = kind_of(symbol)
+            exchange = exchange_of(symbol, kind)
+        return self._add(_Known(token, symbol, exchange, kind))
 
-    def _symbol(self, symbol: str) -> int:
-        if same_name(symbol) in self._by_symbol:
-            return self._by_symbol[same_name(symbol)]
-        for listed in self._listed.values():
-            if same_name(listed.symbol) == same_name(symbol):
-                return self._add(listed)
-        token = xxhash.xxh32_intdigest(symbol.encode()) & 0x7FFF_FFFF
-        while token in self._by_token:
-            token += 1
-        return self._add(_Known(token, symbol, kind=kind_of(symbol)))
+    def _identity(self, identity: str, asked: Selection) -> int:
+        """The number of the instrument that the columns of a row tell."""
+        if BETWEEN not in identity:
+            _refuse_foreign(self.lists, identity.upper(), asked.table)
+            return self._symbol(identity)
+        symbol, exchange, kind = _described(identity, asked)
+        return self._symbol(symbol, exchange=exchange, kind=kind)
+
+    def _symbol(
+        self, symbol: str, *, token: int | None = None, exchange: Exchange | None = None, kind: InstrumentKind | None = None
+    ) -> int:  # fmt: skip
+        told = exchange or _told_exchange(symbol)
+        name = same_name(symbol)
+        if (found := self._by_symbol.get((name, told))) is not None:
+            return found
+        if listed := self.lists.of_symbol(symbol, told):
+            return self._listed(listed, symbol)
+        kind = kind or kind_of(symbol)
+        exchange = exchange or exchange_of(symbol, kind)
+        if (found := self._by_symbol.get((name, exchange))) is not None:
+            return found
+        number = token if token is not None else _made_up(symbol, exchange)
+        while number in self._by_token:
+            number += 1
+        return self._add(_Known(number, symbol, exchange, kind))
+
+    def _listed(self, listed: Listed, spelled: str = "") -> int:
+        n = self._by_symbol.get((same_name(listed.symbol), listed.exchange))
+        if n is None:
+            token = listed.token if listed.token is not None else _made_up(listed.symbol, listed.exchange)
+            n = self._add(_Known(token, listed.symbol, listed.exchange, listed.kind, listed))
+        if spelled:
+            self._by_symbol.setdefault((same_name(spelled), None), n)
+        return n
 
     def measure(self, columns: dict[str, Any], instrument: Integers) -> None:
         """Learns from one file's prices and quantities in which steps its instruments trade."""
@@ -126,19 +161,89 @@ class Roster:
 
     def _config(self, known: _Known) -> InstrumentConfig:
         symbol, enabled = plain_name(known.symbol), not self._given
-        exchange = exchange_of(known.symbol, known.kind)
+        listed = known.listed
         if known.kind == "INDEX":
-            return InstrumentConfig(known.token, symbol, exchange, "INDEX", "0", 0, enabled=enabled)
-        lot = known.lot_size or (known.seen_lot if known.kind != "EQ" else 1) or 1
-        tick = known.tick_size or ("0.01" if known.finer else "0.05")
-        return InstrumentConfig(known.token, symbol, exchange, known.kind, tick, lot, enabled=enabled)
+            return InstrumentConfig(known.token, symbol, known.exchange, "INDEX", "0", 0, enabled=enabled)
+        lot = (listed.lot_size if listed else 0) or (known.seen_lot if known.kind != "EQ" else 1) or 1
+        tick = (listed.tick_size if listed else "") or ("0.01" if known.finer else "0.05")
+        auction = known.kind == "EQ" and known.exchange == "NSE" and self.lists.has_futures(same_name(known.symbol))
+        return InstrumentConfig(known.token, symbol, known.exchange, known.kind, tick, lot, auction, enabled)
+
+
+def _described(identity: str, asked: Selection) -> tuple[str, Exchange, InstrumentKind]:
+    """Symbol, exchange and kind of an instrument that several columns tell together."""
+    row = dict(zip(asked.identity, identity.split(BETWEEN), strict=True))
+    symbol = row["symbol"].upper()
+    if kind_of_derivative(plain_name(symbol)) is None:
+        expiry, strike = day_in(row.get("expiry", "")), _strike(row.get("strike", ""))
+        kind = kind_in(row)
+        if kind == "EQ" or kind == "INDEX":
+            kind = (
+                "FUT"
+                if expiry is not None and not strike and row.get("right", "XX").upper() in ("XX", "FUT", "")
+                else kind
+            )
+        if kind in ("CE", "PE", "FUT"):
+            day = f"{expiry:%d %b %y}" if expiry else row.get("expiry", "")
+            words = [symbol, strike if kind != "FUT" else "", kind, day]
+            symbol = " ".join(word for word in words if word).upper()
+    else:
+        kind = kind_of(symbol)
+    exchange = exchange_in(row, symbol, kind)
+    if exchange is None:
+        raise _foreign(symbol, row.get("exchange", ""), asked.table)
+    series = row.get("series", "").upper()
+    if kind == "EQ" and series not in ("", "EQ", "XX"):
+        symbol = f"{symbol}-{series}"
+    return symbol, exchange, kind
+
+
+def _strike(text: str) -> str:
+    number = text.rstrip("0").rstrip(".") if "." in text else text
+    return number if number.replace(".", "", 1).isdigit() and float(number) > 0 else ""
+
+
+def _told_exchange(symbol: str) -> Exchange | None:
+    """The exchange that stands before or behind a symbol."""
+    name = symbol.upper()
+    if plain_name(name) == name:
+        return None
+    told = any(name.startswith(e) for e in ("NSE", "BSE", "NFO", "BFO")) or name.endswith(
+        (".NS", ".BO", ".NFO", ".BFO", ".NSE", ".BSE")
+    )
+    return exchange_of(symbol, kind_of(symbol)) if told else None
+
+
+def _made_up(symbol: str, exchange: Exchange) -> int:
+    """A token that is always the same for a symbol; that of another exchange is another one."""
+    text = plain_name(symbol) if exchange in ("NSE", "NFO") else f"{exchange}:{plain_name(symbol)}"
+    return xxhash.xxh32_intdigest(text.encode()) & 0x7FFF_FFFF
+
+
+def _name_of(path: Path) -> str:
+    """The instrument of a file by its own name, or by those of the folders it lies in."""
+    for folder in path.absolute().parents:
+        key, equals, value = folder.name.partition("=")
+        if equals and "symbol" in meanings([key]):
+            return value
+    name = path.name
+    if read_name(name).symbol.split("-")[0].split(" ")[0].lower() in _GENERATED:
+        name = ""
+    return symbol_of(name or "data.csv", path.absolute().parent.name)
+
+
+def _refuse_foreign(lists: Lists, name: str, table: Table) -> None:
+    if exchange := lists.foreign_exchange(name):
+        raise _foreign(name, exchange, table)
+
+
+def _foreign(name: str, exchange: str, table: Table) -> DataError:
+    return DataError(
+        f"{table.path}: {name} trades at {exchange}, which is none of NSE, BSE, NFO and BFO", remedy="leave it out"
+    )  # fmt: skip
 
 
 def _distinct(tokens: Integers) -> tuple[Integers, Integers, Integers]:
     if (tokens == tokens[0]).all():
         return tokens[:1], np.zeros(1, np.int64), np.zeros(len(tokens), np.int64)
     return np.unique(tokens, return_index=True, return_inverse=True)
-
-
-def _folder(path: Path) -> str:
-    return path.absolute().parent.name

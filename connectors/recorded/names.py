@@ -18,14 +18,18 @@ _NAMES: Final[dict[str, str]] = {
     "clock": "time clock timeofday hhmm hhmmss tradetime",
     "index": "index",  # what pandas calls a time that is its index
     "traded": "lasttradetime ltt",
-    "token": "instrumenttoken token symboltoken securityid fininstrmid scripcode",
-    "symbol": "tradingsymbol trdsym fininstrmnm symbol ticker tckrsymb stockcode scrip scripname symbolname contract stock "
+    "token": "instrumenttoken token symboltoken securityid semsmstsecurityid fininstrmid scripcode",
+    "symbol": "tradingsymbol trdsym semtradingsymbol fininstrmnm stocknm "
+    "symbol ticker tckrsymb stockcode scrip scripname symbolname contract stock "
     "instrumentname",
-    "exchange": "exchange exch exchangecode exchseg exchangesegment",
+    "exchange": "exchange exch exchangecode exchseg exchangesegment semexmexchid",
     "series": "series sctysrs",
-    "expiry": "expiry expirydate expirydt xprydt expdate",
-    "strike": "strike strikeprice strikepr strkpric",
-    "kind": "optiontype optiontyp optntp cepe callput right instrumenttype instrument fininstrmtp insttype",
+    "expiry": "expiry expirydate expirydt xprydt expdate semexpirydate",
+    "strike": "strike strikeprice strikepr strkpric semstrikeprice",
+    "right": "optiontype optiontyp optntp cepe callput right semoptiontype",
+    "type": "instrumenttype instrument fininstrmtp insttype seminstrumentname semexchinstrumenttype",
+    "segment": "segment sgmt semsegment",
+    "name": "name underlying smsymbolname undrlygfininstrmnm",
     "price": "lastprice ltp lasttradedprice lasttradeprice tradedprice tradeprice lastrate price",
     "volume": "volumetraded volumetradedtoday volume vol totalvolume ttq tottrdqty ttltradgvol totaltradedquantity "
     "totaltradequantity totaltradedvolume sharestraded intv v tickvol tickvolume noofshares",
@@ -39,8 +43,8 @@ _NAMES: Final[dict[str, str]] = {
     "ask": "ask bestask askprice bestaskprice sellprice offer offerprice bap",
     "bid_quantity": "bidquantity bidqty bidsize bestbidqty bestbidquantity buyqty",
     "ask_quantity": "askquantity askqty asksize bestaskqty bestaskquantity sellqty offerqty",
-    "lot_size": "lotsize lot marketlot minlot boardlot boardlotqty newbrdlotqty",
-    "tick_size": "ticksize tick",
+    "lot_size": "lotsize lot marketlot minlot boardlot boardlotqty newbrdlotqty semlotunits",
+    "tick_size": "ticksize tick semticksize bidintrvl",
 } | {
     f"{side}{what}{n}": " ".join(pattern.format(side=side, n=n) for pattern in patterns)
     for side in ("bid", "ask")

@@ -16,7 +16,7 @@ from connectors.recorded.judging import Unreadable
 from connectors.recorded.notes import named
 from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
 from connectors.recorded.rows import Part, load
-from connectors.recorded.tables import Table
+from connectors.recorded.tables import Foreign, Table
 from functions.arrays import Integers
 from functions.calendar import DAY, INDIA, IST_OFFSET
 from functions.events import InstrumentConfig, QualityReport
@@ -57,10 +57,10 @@ def read(
     window = (_moment(start, end=False), _moment(end, end=True))
     with TemporaryDirectory(prefix="panda-") as scratch, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'Asia/Kolkata'")
-        tables = [Table.open(connection, path, options, Path(scratch)) for path in files(paths)]
+        tables, passed_over = _opened(connection, paths, options, Path(scratch))
         for table in tables:
             if table.is_list:
-                roster.add_list(table)
+                roster.lists.add(table)
         parts = [load(table, roster, window, strict) for table in tables if not table.is_list]
     if not parts:
         raise DataError(
@@ -75,8 +75,28 @@ def read(
     configs = roster.configs()
     notes = [note for part in parts for note in part.notes]
     spacing = _spacing(len(configs), parts)
-    reports = [named(note, configs) for note in notes] + list(silences(rows, configs, spacing))
+    reports = passed_over + [named(note, configs) for note in notes] + list(silences(rows, configs, spacing))
     return Recording(configs, rows, depth, reports, [row for part in parts for row in part.unreadable], ranges)
+
+
+def _opened(
+    connection: duckdb.DuckDBPyConnection, paths: Sequence[Path], options: ReadingOptions, scratch: Path
+) -> tuple[list[Table], list[QualityReport]]:
+    """The files as tables, and which files of a folder are no market data. Raises: `DataError` where none is."""
+    tables, passed_over = [], []
+    found, inside = files(paths)
+    for path in found:
+        try:
+            tables.append(Table.open(connection, path, options, scratch))
+        except Foreign as error:
+            if path not in inside:
+                raise
+            passed_over.append(QualityReport("passed_over", 1, f"passed over: {error.message}"))
+    if not tables:
+        raise DataError(
+            f"{paths[0]} holds no market data; {passed_over[0].detail}", remedy="name files of ticks or bars"
+        )  # fmt: skip
+    return tables, passed_over
 
 
 def _moment(when: dt.date | None, *, end: bool) -> int:

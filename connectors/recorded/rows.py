@@ -62,7 +62,7 @@ def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool) ->
     columns = {name: values[good] for name, values in columns.items()}
     if not len(columns["time"]):
         raise DataError(f"{table.path} has no rows that can be read", remedy="leave it out, or record it again")
-    instrument = roster.index(table, columns)
+    instrument = roster.index(asked, columns)
     time = np.ascontiguousarray(columns["time"]).astype(np.int64) * 1000
     if not asked.clock.is_told:
         _refuse_another_zone(table, time, counts_from_1970=bool(asked.clock.form.unit))

@@ -22,6 +22,25 @@ TIMES: Final = ("time", "date", "clock", "index", "traded")
 _PARQUET: Final = (".parquet", ".parq", ".pq")
 
 
+_TYPES: Final = (
+    "EQ",
+    "CE",
+    "PE",
+    "XX",
+    "EQUITY",
+    "INDEX",
+    "STK",
+    "STF",
+    "STO",
+    "IDF",
+    "IDO",
+    "ETF",
+    "TICK",
+    "QUOTE",
+    "FULL",
+)
+
+
 class Foreign(DataError):
     """A file that is no market data: within a folder it is named and passed over."""
 
@@ -75,8 +94,20 @@ class Table:
             raise DataError(f"{path} is empty", remedy="leave it out, or record it again")
         is_parquet = path.name.lower().endswith(_PARQUET)
         table = (_parquet if is_parquet else _text)(connection, path, options, scratch)
+        table._adopt_symbol()
         table._refuse_foreign()
         return table
+
+    def _adopt_symbol(self) -> None:
+        """A column called `instrument` or `name` holds symbols where nothing else does, and no types of instruments."""
+        if "symbol" in self.columns or "token" in self.columns:
+            return
+        for name in ("type", "name"):
+            texts = [text.strip().upper() for text in self.samples.get(name, []) if text.strip()]
+            if texts and not all(text in _TYPES or text.startswith(("FUT", "OPT")) for text in texts):
+                for about in (self.columns, self.types, self.names, self.samples):
+                    about["symbol"] = about.pop(name)  # type: ignore[attr-defined]
+                return
 
     def _refuse_foreign(self) -> None:
         if is_of_orders(self.found):
