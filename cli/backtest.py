@@ -4,20 +4,22 @@ import time
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import numpy as np
 import typer
 
 from cli.commands import as_line
 from connectors.errors import ConfigError, DataError, PipelineError
+from connectors.market_tables import EXTEND, in_force, warn_of_end
 from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
 from connectors.recorded.reading import Recording, read
 from dataflows import backtest
-from functions.calendar import covers
 from functions.configuration import validate_account
-from functions.costs import TABLE
+from functions.costs import VENUES, Unpriced
 from functions.events import AccountConfig, InstrumentConfig, PaperVenue, RiskLimits, StrategyConfig
+from functions.instruments import segments, venue
+from functions.market_tables import MarketTables
 from functions.tape import Tape
 from functions.ticks import NO_DEPTH, TICK
 from strategies.protocol import Parameter, StrategyError, Value
@@ -39,6 +41,7 @@ class BacktestOptions:
     max_position: int | None = None
     capital: str = "1000000"
     reading: ReadingOptions = AS_THEY_SAY
+    charges_as_of: str = ""  # a day whose charges hold for all days
 
 
 def _value(name: str, text: str, parameter: Parameter | None) -> Value:
@@ -81,22 +84,36 @@ def _chosen(recording: Recording, wanted: str | None) -> list[InstrumentConfig]:
     return chosen
 
 
-def _refuse_uncovered(ticks: Any, charges: bool) -> None:
+def _refuse_uncovered(
+    recording: Recording, tables: MarketTables, instruments: list[InstrumentConfig], charges: bool
+) -> None:
     """A day that the calendar or the charges do not know is refused, not guessed."""
-    for day in backtest.dates(ticks) or ():
-        if not covers(day):
-            raise DataError(f"{day} is outside the trading calendar", remedy="add the year to functions/calendar.py")
-        if charges and day < TABLE[0][0]:
-            raise DataError(
-                f"no charges are known for {day}, the table begins {TABLE[0][0]}", remedy="run with --no-charges"
-            )
+    dates = backtest.dates(recording.ticks)
+    if dates is None:
+        return
+    calendar, tariff = tables.calendar, tables.tariff
+    for day in dates:
+        if not calendar.covers(day):
+            known = f"which knows {calendar.first_date} to {calendar.last_date}"
+            raise DataError(f"{day} is outside the trading calendar, {known}", remedy=EXTEND)
+    if not charges:
+        return
+    remedy = "--charges-as-of DATE takes those of another day, --no-charges none, PANDA_CHARGES names a file of yours"
+    for config in instruments:
+        for segment in segments(config.kind):
+            try:
+                tariff.refuse_unpriced(segment, VENUES[venue(config.exchange)], *dates)
+            except Unpriced as unpriced:
+                raise DataError(str(unpriced), remedy=remedy) from unpriced
 
 
 def execute(options: BacktestOptions) -> backtest.Outcome:
     """Reads the data and runs. Raises: `ConfigError`, `DataError`."""
     try:
         parameters = _parameters(options)
-        recording = read(list(options.data), options=options.reading)
+        tables = in_force(charges_as_of=options.charges_as_of)
+        warn_of_end(tables.calendar)
+        recording = read(list(options.data), options=options.reading, calendar=tables.calendar)
         account = AccountConfig(
             ACCOUNT, "paper", options.capital,
             RiskLimits() if options.max_position is None else RiskLimits(max_position=options.max_position),
@@ -109,9 +126,15 @@ def execute(options: BacktestOptions) -> backtest.Outcome:
         tokens = [i.instrument_token for i in chosen]
         name = options.strategy.rpartition(":")[2].lower()
         strategy = StrategyConfig(name, options.strategy, parameters, tokens, [ACCOUNT])
-        _refuse_uncovered(recording.ticks, options.charges)
+        _refuse_uncovered(recording, tables, [i for i in chosen if i.kind != "INDEX"], options.charges)
         return backtest.run(
-            recording.ticks, recording.instruments, account, [strategy], levels=recording.depth, ranges=recording.ranges
+            recording.ticks,
+            recording.instruments,
+            account,
+            [strategy],
+            levels=recording.depth,
+            ranges=recording.ranges,
+            tables=tables,
         )
     except StrategyError as error:
         raise ConfigError(str(error), remedy="panda strategies list") from error
@@ -120,6 +143,8 @@ def execute(options: BacktestOptions) -> backtest.Outcome:
 def run_backtest(options: BacktestOptions, *, as_json: bool) -> None:
     outcome = execute(options)
     summary = outcome.summary()
+    if options.charges_as_of:
+        summary["charges_as_of"] = options.charges_as_of
     if as_json:
         as_line(summary)
         _hint(outcome)
@@ -138,6 +163,9 @@ def run_backtest(options: BacktestOptions, *, as_json: bool) -> None:
 
 def _hint(outcome: backtest.Outcome) -> None:
     """What a reader of the summary should know. Raises: `PipelineError` where the strategy was suspended."""
+    if outcome.dates is not None and (assumed := outcome.shard.tables.tariff.assumed(*outcome.dates)):
+        items = sorted({f"{rate.item} of {rate.segment} on {rate.venue}" for rate in assumed})
+        typer.echo(f"charges: {', '.join(items)} of some of these days are assumed, see panda charges show", err=True)
     if outcome.refusals.get("lot_multiple") and not len(outcome.fills):
         lots = sorted({config.lot_size for config in outcome.shard.instrument_configs})
         typer.echo(

@@ -8,6 +8,7 @@ from typing import Annotated, Any, Literal
 
 import typer
 
+from cli.calendar import calendar, charges
 from cli.dlq import dlq
 from cli.recorded import reads_recordings
 from cli.services import services
@@ -26,6 +27,8 @@ app.add_typer(deploy, name="deploy")
 app.add_typer(strategies, name="strategies")
 app.add_typer(services, name="services")
 app.add_typer(dlq, name="dlq")
+app.add_typer(calendar, name="calendar")
+app.add_typer(charges, name="charges")
 
 Json = Annotated[bool, typer.Option("--json", help="Print one line of JSON, last on standard output.")]
 AllowDataLoss = Annotated[
@@ -45,6 +48,7 @@ def demo(
         list[Path] | None, typer.Option(help="Recorded files or folders in place of the simulator.")
     ] = None,
     port: Annotated[int, typer.Option(help="Of the API on 127.0.0.1.")] = 8000,
+    charges_as_of: Annotated[str, typer.Option(help="YYYY-MM-DD: that day's charges for every day.")] = "",
     json: Json = False,
     *,
     reading: Any,
@@ -52,7 +56,10 @@ def demo(
     """The whole pipeline on a simulated market day (or recorded data), with embedded parts; Ctrl-C stops cleanly."""
     from deploy.demo import DemoOptions, run
 
-    run(DemoOptions(seconds, speed, seed, tuple(strategy or ()), port, json, tuple(data or ()), reading))
+    options = DemoOptions(
+        seconds, speed, seed, tuple(strategy or ()), port, json, tuple(data or ()), reading, charges_as_of,
+    )  # fmt: skip
+    run(options)
 
 
 @app.command()
@@ -135,6 +142,7 @@ def backtest(
     no_charges: Annotated[bool, typer.Option("--no-charges", help="Trade free of charges.")] = False,
     max_position: Annotated[int | None, typer.Option(help="Shares per instrument.")] = None,
     capital: Annotated[str, typer.Option(help="Rupees.")] = "1000000",
+    charges_as_of: Annotated[str, typer.Option(help="YYYY-MM-DD: that day's charges for every day.")] = "",
     json: Json = False,
     *,
     reading: Any,
@@ -144,7 +152,7 @@ def backtest(
 
     options = BacktestOptions(
         strategy, tuple(data), tuple(param or ()), instruments, slippage_bps, not no_charges, max_position, capital,
-        reading,
+        reading, charges_as_of,
     )  # fmt: skip
     run_backtest(options, as_json=json)
 

@@ -6,6 +6,7 @@ import typer
 
 from cli.commands import as_line
 from connectors import logging
+from connectors.market_tables import refuse_ended, tables, warn_of_end
 from connectors.settings import load
 from deploy.flows.control import Control
 from deploy.plan import STEPS, Context, Step, running
@@ -17,6 +18,10 @@ def plan(*, allow_data_loss: bool, as_json: bool) -> None:
 
 
 def apply(*, allow_data_loss: bool, as_json: bool) -> None:
+    """Raises: `ConfigError` where the calendar has ended: the pipelines would refuse to start."""
+    calendar = tables(load()).calendar
+    warn_of_end(calendar)
+    refuse_ended(calendar)
     _tell(running.apply(_steps(allow_data_loss)), as_json=as_json)
 
 

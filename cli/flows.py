@@ -10,6 +10,7 @@ import msgspec
 from connectors import logging
 from connectors.errors import ConfigError
 from connectors.kafka.topics import ensure_topics
+from connectors.market_tables import refuse_ended, tables, warn_of_end
 from connectors.recorded.options import ReadingOptions
 from connectors.settings import Settings, load
 from dataflows import process
@@ -21,6 +22,10 @@ def _pipeline(settings: Settings, broker: str, seat: Seat, rebuild: bool = False
     from connectors import lease
     from dataflows import pipeline
 
+    calendar = tables(settings).calendar
+    warn_of_end(calendar)
+    if not settings.kafka.embedded:  # a demo plays days of its own
+        refuse_ended(calendar)
     with lease.hold(settings, seat.key(broker)):
         process.run(pipeline.live(settings, broker=broker, seat=seat, rebuild=rebuild))
 
@@ -154,6 +159,7 @@ def run_feed(
     from dataflows import feed
 
     settings = load()
+    warn_of_end(tables(settings).calendar)
     logging.configure(settings.log, "feed")
     process.stop_on_signals()
     ensure_topics(settings.kafka, all_topics(settings.active_brokers))

@@ -5,6 +5,7 @@ Names begin with `PANDA_` (`ACTIVE_BROKERS` excepted), parts of a name are joine
 pass as a default. `docs/settings.md` and `.env.example` are made from this module: `python -m connectors.settings`.
 """
 
+import datetime as dt
 import difflib
 import hmac
 import os
@@ -82,6 +83,20 @@ def _lake_path(text: str) -> str:
     if not text.startswith(S3) or not parts.hostname or parts.username or parts.query or "*" in text or "'" in text:
         raise ValueError(f"must be a directory or s3://bucket/prefix, was {text!r}")
     return text.rstrip("/")
+
+
+def _absolute(text: str) -> str:
+    """A file's place, the same from whatever directory it is read."""
+    return str(Path(text).expanduser().absolute()) if text else ""
+
+
+def _date(text: str) -> str:
+    if text:
+        try:
+            dt.date.fromisoformat(text)
+        except ValueError as error:
+            raise ValueError(f"must be a day, YYYY-MM-DD, was {text!r}") from error
+    return text
 
 
 def _upper(value: object) -> object:
@@ -301,6 +316,16 @@ class Settings(BaseSettings):
         ("paper",),
         validation_alias="ACTIVE_BROKERS",
         description="Brokers of this deployment, joined by commas",
+    )
+    calendar: Annotated[str, AfterValidator(_absolute)] = Field(
+        "",
+        description="A file that adds or replaces years of the trading calendar, see docs/calendar.md; empty adds none",
+    )
+    charges: Annotated[str, AfterValidator(_absolute)] = Field(
+        "", description="A file that adds or replaces rates of the charges, see docs/calendar.md; empty adds none"
+    )
+    charges_as_of: Annotated[str, AfterValidator(_date)] = Field(
+        "", description="A day, YYYY-MM-DD, whose charges hold for every day that is traded; empty takes each day's own"
     )
     kafka: KafkaSettings = KafkaSettings()
     redis: RedisSettings = RedisSettings()

@@ -14,10 +14,12 @@ from typing import Any, Final
 
 import numpy as np
 
+from connectors.market_tables import built_in
 from functions.calendar import date_of, day_of
 from functions.events import AccountConfig, InstrumentConfig, StrategyConfig
 from functions.ids import tick_id
 from functions.kernel import records
+from functions.market_tables import MarketTables
 from functions.money import rupees
 from functions.portfolio import ACCOUNT, ACCOUNT_LEVEL, FILL
 from functions.press import average_price
@@ -98,16 +100,16 @@ class Outcome:
 
 def run(
     ticks: Rows, instruments: list[InstrumentConfig], account: AccountConfig, strategies: list[StrategyConfig], *,
-    levels: Rows = NO_DEPTH, ranges: Rows = NO_RANGES, batch: int = BATCH,
+    levels: Rows = NO_DEPTH, ranges: Rows = NO_RANGES, tables: MarketTables | None = None, batch: int = BATCH,
     on_events: Callable[[list[Publication]], None] | None = None,
 ) -> Outcome:  # fmt: skip
     """Runs strategies of one account over TICK rows in event-time order.
 
-    `levels` are the DEPTH rows of the ticks and `ranges` their RANGE rows, or none. With `on_events` every decided event
-    is made, as on the topics.
+    `levels` are the DEPTH rows of the ticks and `ranges` their RANGE rows, or none; `tables` are those of the project if none
+    are given. With `on_events` every decided event is made, as on the topics.
     Raises: `ValueError` (`StrategyError`) where the configuration cannot run.
     """
-    shard = Shard(instruments, [account], strategies)
+    shard = Shard(instruments, [account], strategies, tables or built_in())
     roster = Roster(instruments, strategies)
     publisher = Publisher(shard, account.broker) if on_events else None
     name_tick = _tick_names(ticks, shard.tokens) if on_events else None

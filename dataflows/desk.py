@@ -13,10 +13,12 @@ import msgspec
 import numpy as np
 
 from connectors.errors import ConfigError
+from connectors.market_tables import in_force
 from functions.assignment import Seat, homeless, shard_of
 from functions.configuration import PUT_AWAY, unanswered, validate
 from functions.events import AccountConfig, InstrumentConfig, Payload, StrategyConfig
 from functions.handover import hand_over, obstacles
+from functions.market_tables import MarketTables
 from functions.publication import Publication, Publisher
 from functions.shard import Shard
 from functions.signals import DEFAULT_PRODUCT, NO_SIGNALS, SIGNAL, merge
@@ -57,6 +59,9 @@ class Configuration:
     accounts: list[AccountConfig]
     strategies: list[StrategyConfig]
     known: Known = field(default_factory=dict)
+    tables: MarketTables = field(
+        default_factory=in_force, compare=False, repr=False
+    )  # of this process, never of a record
 
     def __post_init__(self) -> None:
         if not self.known:
@@ -133,7 +138,7 @@ class Desk:
         before = self.made_of.known.get((topic, key))
         self._stays(before, payload)
         wanted = configured(known, self.broker, self.seat)
-        wanted.instruments = self.made_of.instruments
+        wanted.instruments, wanted.tables = self.made_of.instruments, self.made_of.tables
         wanted.strategies = sorted([*wanted.strategies, *self._ended(wanted)], key=lambda s: s.strategy)
         if (wanted.accounts, wanted.strategies) == (self.made_of.accounts, self.made_of.strategies):
             self.made_of = wanted
@@ -221,7 +226,7 @@ class Desk:
     def with_instruments(self, instruments: list[InstrumentConfig]) -> "Desk":
         """The same desk with other instruments. Raises: `ValueError` where one that is held or worked is missing."""
         now = self.made_of
-        made_of = Configuration(instruments, now.accounts, now.strategies, now.known)
+        made_of = Configuration(instruments, now.accounts, now.strategies, now.known, now.tables)
         desk = Desk(made_of, self.broker, self.seat, self.begun)
         hand_over(self.shard, desk.shard)
         desk.roster.load(self.roster.to_bytes())
@@ -372,7 +377,7 @@ def _faults(made_of: Configuration) -> list[str]:
 
 def _parts(made_of: Configuration) -> tuple[Shard, Roster]:
     """Raises: `ValueError` (`StrategyError`) naming what cannot be loaded or configured."""
-    return Shard(made_of.instruments, made_of.accounts, made_of.strategies), Roster(
+    return Shard(made_of.instruments, made_of.accounts, made_of.strategies, made_of.tables), Roster(
         made_of.instruments, made_of.strategies
     )
 

@@ -29,20 +29,14 @@ from connectors.kafka.sink import KafkaSink
 from connectors.kafka.source import Offsets
 from connectors.logging import logger
 from connectors.market import KEY, NO_NOTICES, Ended, Item, MarketSource, Notices
+from connectors.market_tables import tables
 from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
 from connectors.recorded.reading import read
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
 from functions.bad_ticks import CLEAN, FAULTS
-from functions.calendar import (
-    INDIA,
-    LAST_DATE,
-    covers,
-    is_trading_day,
-    next_trading_day,
-    previous_trading_day,
-)
+from functions.calendar import INDIA, Calendar
 from functions.codec import encode, envelope
 from functions.events import InstrumentConfig, SystemAlert
 from functions.ids import event_id
@@ -104,28 +98,28 @@ class FeedSettings:
 # --- the simulated market -----------------------------------------------------------------------------------------------
 
 
-def simulated(feed: FeedSettings, today: dt.date) -> Iterator[Chunk]:
+def simulated(feed: FeedSettings, today: dt.date, calendar: Calendar) -> Iterator[Chunk]:
     """The simulated day, and with `loop` the trading days after it, each from its own seed.
 
     Raises: `ConfigError` for a day without a session.
     """
-    date = feed.date if feed.date is not None else _last_trading_day(today)
+    date = feed.date if feed.date is not None else _last_trading_day(today, calendar)
     seed = feed.seed
     while True:
         try:
-            yield from day(feed.market, date, seed, bad_tick_rate=feed.bad_tick_rate)
+            yield from day(feed.market, date, seed, calendar, bad_tick_rate=feed.bad_tick_rate)
         except ValueError as error:
             raise ConfigError(f"cannot simulate {date}: {error}", remedy="choose a trading day with --date") from error
-        if not feed.loop or not covers(date + dt.timedelta(days=31)):
+        if not feed.loop or not calendar.covers(date + dt.timedelta(days=31)):
             return
-        date, seed = next_trading_day(date), seed + 1
+        date, seed = calendar.next_trading_day(date), seed + 1
 
 
-def _last_trading_day(today: dt.date) -> dt.date:
-    today = min(today, LAST_DATE)  # a drawn day may well lie before the end of the calendar
-    if not covers(today):
+def _last_trading_day(today: dt.date, calendar: Calendar) -> dt.date:
+    today = min(today, calendar.last_date)  # a drawn day may well lie before the end of the calendar
+    if not calendar.covers(today):
         raise ConfigError(f"the calendar does not cover {today}", remedy="name a day with --date")
-    return today if is_trading_day(today) else previous_trading_day(today)
+    return today if calendar.is_trading_day(today) else calendar.previous_trading_day(today)
 
 
 # --- events -------------------------------------------------------------------------------------------------------------
@@ -255,19 +249,20 @@ def live(
     Raises: `ConfigError` for a day that cannot be simulated, `DataError` for files that cannot be read, `DependencyError`
     where the broker does not answer.
     """
+    calendar = tables(settings).calendar
     if feed.source == "sim":
-        chunks = simulated(feed, dt.datetime.now(INDIA).date())
+        chunks = simulated(feed, dt.datetime.now(INDIA).date(), calendar)
         configs, notices = feed.market.configs, NO_NOTICES
     else:
         known = list(feed.instruments) if feed.instruments is not None else configured_instruments(settings)
-        recording = read(feed.paths, instruments=known or None, strict=False, options=feed.reading)
+        recording = read(feed.paths, instruments=known or None, strict=False, options=feed.reading, calendar=calendar)
         chunks = replayed(recording.ticks, recording.depth, recording.ranges, loop=feed.loop)
         configs, notices = recording.instruments, Notices(recording.reports, recording.unreadable)
     number = session if session is not None else time.time_ns() // 1_000_000
     hurries = feed.speed is None or feed.speed > 1
     group = feed.follow if hurries else None
     market = MarketSource(
-        lambda: with_clock(chunks, feed.market_seconds), speed=feed.speed, seconds=feed.seconds, batch=feed.batch,
+        lambda: with_clock(chunks, calendar, feed.market_seconds), speed=feed.speed, seconds=feed.seconds, batch=feed.batch,
         notices=notices, stop=stop, on_live=on_live,
         following=(lambda: _following(settings, group, feed)) if group is not None else None,
     )  # fmt: skip

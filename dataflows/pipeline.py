@@ -22,6 +22,8 @@ from connectors import lease
 from connectors.kafka.decisions import DecisionSink, Published
 from connectors.kafka.feed import FeedSource, Received
 from connectors.kafka.source import KafkaSource
+from connectors.logging import logger
+from connectors.market_tables import tables
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.desk import ALONE
@@ -56,6 +58,8 @@ def live(
     the log ended at the start, holding nothing back.
     """
     key = seat.key(broker)
+    known = tables(settings)
+    logger().info("pipeline.market_tables", fingerprint=known.fingerprint, calendar_ends=str(known.calendar.last_date))
     recovered = recover(settings, broker, seat, stop=stop, rebuild=rebuild)
     made, inputs = recovered.made, recovered.inputs
     raw = KafkaSource(

@@ -29,6 +29,7 @@ from connectors.database.store import ConfigStore
 from connectors.ending import FORCED
 from connectors.errors import ConfigError, DependencyError, PipelineError
 from connectors.kafka.source import KafkaSource, Offsets, end_offsets
+from connectors.market_tables import in_force, warn_of_end
 from connectors.recorded.options import AS_THEY_SAY, ReadingOptions, words_of
 from connectors.recorded.reading import read
 from connectors.redis import EmbeddedRedis, start_redis
@@ -59,6 +60,7 @@ class DemoOptions:
     json: bool = False
     data: tuple[Path, ...] = ()  # recorded files in place of the simulator
     reading: ReadingOptions = AS_THEY_SAY
+    charges_as_of: str = ""  # a day whose charges hold for all days
 
 
 @dataclass
@@ -149,6 +151,7 @@ def _start_services(run: Run) -> None:
         "PANDA_DATABASE__URL": f"sqlite:///{run.directory / 'config.sqlite'}",
         "PANDA_LAKE__PATH": str(run.directory / "lake"),
         "PANDA_API__PORT": str(run.options.port),
+        **({"PANDA_CHARGES_AS_OF": run.options.charges_as_of} if run.options.charges_as_of else {}),
         "ACTIVE_BROKERS": BROKER,
         "OPENBLAS_NUM_THREADS": "1",
     }
@@ -329,6 +332,8 @@ def run(options: DemoOptions) -> None:
     """The command. Raises: `PipelineError` with what went wrong; all children are then stopped."""
     settings: Settings = load()
     stop_on_signals(watched=False)
+    calendar = in_force(charges_as_of=options.charges_as_of).calendar
+    warn_of_end(calendar)
     data = settings.data_dir.resolve()
     configured = _configured(options)
     with _only_demo(data):
@@ -336,7 +341,7 @@ def run(options: DemoOptions) -> None:
         directory = data / "demo"
         _fresh(directory)
         running = Run(options, directory, Supervisor(directory / "logs"))
-        display = Display(live=not options.json, port=options.port)
+        display = Display(calendar, live=not options.json, port=options.port)
         try:
             _start_services(running)
             store = ConfigStore(f"sqlite:///{directory / 'config.sqlite'}")
@@ -368,6 +373,7 @@ def _trade(running: Run, display: Display) -> None:
         tail.close()
     summary = {
         "counts": counts, "strategies": running.tally.as_json(), "first_fill_s": running.first_fill_s, "seconds": seconds,
+        **({"charges_as_of": running.options.charges_as_of} if running.options.charges_as_of else {}),
     }  # fmt: skip
     display.close()
     if running.options.json:

@@ -10,13 +10,14 @@ from rich.table import Table
 from rich.text import Text
 
 from deploy.tally import Tally
-from functions.calendar import CASH, CASH_WITH_AUCTION, DERIVATIVES, INDIA, SECOND, covers, session_parts
+from functions.calendar import CASH, CASH_WITH_AUCTION, DERIVATIVES, INDIA, SECOND, Calendar
 
 
 class Display:
     """A live table, or (not `live`) plain notes on standard error, so that standard output keeps to the summary."""
 
-    def __init__(self, *, live: bool, port: int) -> None:
+    def __init__(self, calendar: Calendar, *, live: bool, port: int) -> None:
+        self._calendar = calendar
         self._console = Console(stderr=not live)
         self._live = Live(console=self._console, auto_refresh=False) if live and self._console.is_terminal else None
         self._port = port
@@ -43,7 +44,7 @@ class Display:
         )
         return Group(
             head,
-            Text(market(tally.market_time)),
+            Text(market(tally.market_time, self._calendar)),
             _strategies(tally),
             _counts("rejected by", tally.rejections),
             _counts("dead letters", _dead(tally)),
@@ -62,23 +63,26 @@ class Display:
             self._live = None
 
 
-def market(time_us: int) -> str:
+def market(time_us: int, calendar: Calendar) -> str:
     """Where the market's time is, and why nothing trades where nothing does.
 
-    >>> market(1_778_037_720_000_000), market(1_778_041_800_000_000)
-    ('market 2026-05-06 08:52:00 · nothing trades before the open at 09:15', 'market 2026-05-06 10:00:00 · open')
+    >>> from connectors.market_tables import built_in
+    >>> [market(at, built_in().calendar) for at in (1_778_037_720_000_000, 1_778_041_800_000_000)]
+    ['market 2026-05-06 08:52:00 · nothing trades before the open at 09:15', 'market 2026-05-06 10:00:00 · open']
     """
     if not time_us:
         return "market has not begun"
-    return f"market {_india(time_us * 1000):%Y-%m-%d %H:%M:%S} · {_trading(time_us * 1000)}"
+    return f"market {_india(time_us * 1000):%Y-%m-%d %H:%M:%S} · {_trading(time_us * 1000, calendar)}"
 
 
-def _trading(now: int) -> str:
+def _trading(now: int, calendar: Calendar) -> str:
     """From the first open to the last close of all session classes, which close apart."""
     today = _india(now).date()
-    if not covers(today):
+    if not calendar.covers(today):
         return "nothing trades on a day that the calendar does not know"
-    parts = [part for each in (CASH, CASH_WITH_AUCTION, DERIVATIVES) for part in session_parts(today, int(each))]
+    parts = [
+        part for each in (CASH, CASH_WITH_AUCTION, DERIVATIVES) for part in calendar.session_parts(today, int(each))
+    ]
     if not parts:
         return "the exchange is closed on this day"
     if any(opens <= now < closes for opens, closes in parts):

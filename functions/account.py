@@ -27,7 +27,7 @@ from functions.execution import (
     tell_order,
     work,
 )  # fmt: skip
-from functions.instruments import quote
+from functions.instruments import is_unpriced, quote
 from functions.kernel import borrow, entry, kernel
 from functions.orders import (
     ACKNOWLEDGE,
@@ -87,7 +87,8 @@ class Days(NamedTuple):
     first: int  # IST day number of the first row of the two tables below
     sessions: Rows  # (days, 3, PARTS, open or close), see `functions.calendar`
     cut_offs: Rows  # (days, 3)
-    rates: Rows  # first IST day of each version of the charges
+    versions: Rows  # first IST day of each version of the charges
+    rates: Rows  # RATE rows [version, venue · 4 + segment]
 
 
 STRATEGY: Final = np.dtype([("first", "i4"), ("count", "i4"), ("product", "i4"), ("spare", "i4")], align=True)
@@ -140,10 +141,13 @@ def on_signal(
 
 
 @kernel
-def open_day(shard, accounts, days):
+def open_day(shard, accounts, instruments, days):
     """A new IST day: its sessions and charges, and what is counted by the day."""
-    while shard.rates + 1 < days.rates.shape[0] and days.rates[shard.rates + 1] <= shard.day:
+    while shard.rates + 1 < days.versions.shape[0] and days.versions[shard.rates + 1] <= shard.day:
         shard.rates += 1
+    for i in range(instruments.shape[0]):
+        unpriced = shard.rates >= 0 and is_unpriced(instruments[i], days.rates[shard.rates])
+        instruments[i].unpriced = 1 if unpriced else 0
     day = shard.day - days.first
     covered = 0 <= day < days.sessions.shape[0] and shard.rates >= 0
     for c in range(3):
@@ -170,7 +174,7 @@ def on_second(
         if shard.day >= 0:
             expire(shard, accounts, subscriptions, instruments, books, orders, told, alerts)
         shard.day = day
-        open_day(shard, accounts, days)
+        open_day(shard, accounts, instruments, days)
     shard.second = now // SECOND
 
 
@@ -192,8 +196,8 @@ def step(
     books = borrow(books)
     book_index = borrow(book_index)
     orders = borrow(orders)
-    days = Days(first_day, borrow(sessions), borrow(cut_offs), borrow(rate_days))
     rates = borrow(rates)
+    days = Days(first_day, borrow(sessions), borrow(cut_offs), borrow(rate_days), rates)
     ticks = borrow(ticks)
     depth = borrow(depth)
     ranges = borrow(ranges)

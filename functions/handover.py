@@ -19,7 +19,7 @@ _OF_ACCOUNTS: Final = (
 )  # fmt: skip
 _IN_MONEY: Final = ("cash", "day_start", "peak")  # move with the capital
 _OF_SUBSCRIPTIONS: Final = ("realised", "unrealised", "charges", "signals", "rejected", "orders", "fills")
-_OF_INSTRUMENTS: Final = ("last", "bid", "ask", "bid_quantity", "ask_quantity", "time")
+_OF_INSTRUMENTS: Final = ("last", "bid", "ask", "bid_quantity", "ask_quantity", "time", "unpriced")
 _OF_BOOKS: Final = ("position", "cost", "working", "signal_time", "signal_quantity")
 _OF_ORDERS: Final = (
     "number", "quantity", "left", "limit", "trigger", "active", "reference", "reserved", "turnover", "charged", "fills",

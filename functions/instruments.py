@@ -9,15 +9,18 @@ from typing import Final
 import numpy as np
 
 from functions.calendar import session_class
-from functions.costs import DELIVERY, FUTURES, INTRADAY, OPTIONS, SEGMENTS
+from functions.costs import DELIVERY, FUTURES, INTRADAY, OPTIONS, SEGMENTS, Segment
 from functions.events import InstrumentConfig
 from functions.kernel import kernel
 from functions.money import micro
-from functions.orders import CNC
+from functions.orders import CNC, MIS
 from functions.ticks import Rows
 
 EQUITY, FUTURE, OPTION, INDEX = (np.int64(n) for n in range(4))
 _KINDS: Final = {"EQ": EQUITY, "FUT": FUTURE, "CE": OPTION, "PE": OPTION, "INDEX": INDEX}
+_SEGMENTS: Final[dict[str, tuple[Segment, ...]]] = {
+    "EQ": ("delivery", "intraday"), "FUT": ("futures",), "CE": ("options",), "PE": ("options",),
+}  # fmt: skip
 _VENUES: Final = {"NSE": 0, "NFO": 0, "BSE": 1, "BFO": 1}
 
 INSTRUMENT: Final = np.dtype(
@@ -37,10 +40,24 @@ INSTRUMENT: Final = np.dtype(
         ("held", "i4"),  # first book with a position here, -1 = none
         ("working", "i4"),  # first working order here, oldest first, -1 = none
         ("newest", "i4"),  # last working order here
-        ("spare", "i4"),
+        ("unpriced", "i4"),  # 1: nobody knows its charges today
     ],
     align=True,
 )
+
+
+def venue(exchange: str) -> int:
+    """Whose charges hold on an exchange: an index into `costs.VENUES`."""
+    return _VENUES[exchange]
+
+
+def segments(kind: str) -> tuple[Segment, ...]:
+    """The segments of the charges in which an instrument may trade, by its product.
+
+    >>> segments("EQ"), segments("CE")
+    (('delivery', 'intraday'), ('options',))
+    """
+    return _SEGMENTS.get(kind, ())
 
 
 def instrument_table(configs: Sequence[InstrumentConfig]) -> Rows:
@@ -77,6 +94,12 @@ def rate_index(instrument, product):
     elif product == CNC:
         segment = DELIVERY
     return instrument.venue * len(SEGMENTS) + segment
+
+
+@kernel
+def is_unpriced(instrument, rates):
+    """Whether the charges of a trade in this instrument, delivered or not, are unknown; `rates` is a version's row."""
+    return rates[rate_index(instrument, CNC)].known == 0 or rates[rate_index(instrument, MIS)].known == 0
 
 
 @kernel

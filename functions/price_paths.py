@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from functions.arrays import Floats, Integers
-from functions.calendar import SECOND, session_class, session_parts
+from functions.calendar import SECOND, Calendar, session_class
 from functions.events import InstrumentConfig
 from functions.money import micro
 
@@ -122,9 +122,9 @@ class Path:
     upper: Integers
 
 
-def path(market: Market, date: dt.date, seed: int) -> Path:
+def path(market: Market, date: dt.date, seed: int, calendar: Calendar) -> Path:
     """The day's path. Raises: `ValueError` where the exchange is closed or the calendar does not cover the day."""
-    hours = [session_parts(date, c) for c in range(3)]
+    hours = [calendar.session_parts(date, c) for c in range(3)]
     opened = [part for parts in hours for part in parts]
     if not opened:
         raise ValueError(f"the exchange is closed on {date}: there is no session to simulate")

@@ -151,7 +151,8 @@ def part_of(shard, instrument, now):
 
 @kernel
 def untradable(instrument):
-    return instrument.tradable == 0
+    """Not for trade, or at charges that nobody knows."""
+    return instrument.tradable == 0 or instrument.unpriced != 0
 
 
 @kernel

@@ -14,13 +14,12 @@ import numpy as np
 from functions import account as fold
 from functions.account import SHARD, STRATEGY
 from functions.alerts import ALERT
-from functions.calendar import CUT_OFFS, FIRST_DAY, SESSIONS
 from functions.codec import UNREADABLE
-from functions.costs import rate_table
 from functions.events import AccountConfig, InstrumentConfig, PaperVenue, StrategyConfig
 from functions.instruments import instrument_table
 from functions.integrity import Loose, Sizes, chained, examine
 from functions.kernel import records
+from functions.market_tables import MarketTables
 from functions.money import micro
 from functions.orders import ORDER, ORDER_EVENT, PRODUCTS
 from functions.paper import VENUE
@@ -105,9 +104,11 @@ class Shard:
         instruments: Sequence[InstrumentConfig],
         accounts: Sequence[AccountConfig],
         strategies: Sequence[StrategyConfig],
+        tables: MarketTables,
         *,
         buffer: int = 1 << 12,
     ) -> None:
+        self.tables = tables
         self.instrument_configs = list(instruments)
         self.account_configs = sorted(accounts, key=lambda a: a.account)
         self.strategy_configs = sorted(strategies, key=lambda s: s.strategy)
@@ -133,7 +134,7 @@ class Shard:
         charged = {c.venue.charges for c in configs}
         if len(charged) > 1:
             raise ValueError("accounts of one shard are either all charged or none")
-        self.rate_days, self.rates = rate_table(charged != {False})
+        self.rate_days, self.rates = self.tables.tariff.table(charged != {False})
         pairs = [(a, s) for s, c in enumerate(self.strategy_configs) for a in sorted(map(self._account, c.accounts))]
         self.subscription_names = [(self.account_names[a], self.strategy_names[s]) for a, s in pairs]
         self._pairs = pairs
@@ -186,7 +187,8 @@ class Shard:
         """Arguments of the kernel, made once: views cost more than the call."""
         fixed = (
             self.shard, self.accounts, self.limits, self.venues, self.subscriptions, self.strategies, self.instruments,
-            self.books, self.book_index, self.orders, self.rate_days, self.rates, SESSIONS, CUT_OFFS,
+            self.books, self.book_index, self.orders, self.rate_days, self.rates,
+            self.tables.calendar.sessions, self.tables.calendar.cut_offs,
         )  # fmt: skip
         self._state = tuple(records(array) for array in fixed)
         self._out = tuple(records(array) for array in self.outputs)
@@ -217,7 +219,7 @@ class Shard:
 
     def _arguments(self, ticks: Rows, signals: Rows, depth: Rows, ranges: Rows, burst: int) -> tuple[Any, ...]:
         batch = map(records, (ticks, depth, ranges, signals))
-        return (*self._state, FIRST_DAY, burst, *batch, *self._out)
+        return (*self._state, self.tables.calendar.first_day, burst, *batch, *self._out)
 
     def _make_room(self, burst: int) -> int:
         """Outputs that hold what one row may lead to, when one strategy has `burst` signals for it."""

@@ -9,18 +9,7 @@ from typing import Final
 import numpy as np
 
 from functions.arrays import Integers
-from functions.calendar import (
-    DAY,
-    FIRST_DAY,
-    IST_OFFSET,
-    LAST_DAY,
-    MINUTE,
-    SECOND,
-    SESSIONS,
-    date_of,
-    day_of,
-    session_class,
-)  # fmt: skip
+from functions.calendar import DAY, IST_OFFSET, MINUTE, SECOND, Calendar, date_of, day_of, session_class
 from functions.events import InstrumentConfig, QualityReport
 from functions.ticks import Rows
 
@@ -28,7 +17,9 @@ TICK_GAP: Final = 5 * SECOND  # longer silences within a session are reported
 _OPEN: Final = 555 * MINUTE - IST_OFFSET  # a quarter past nine in India
 
 
-def silences(rows: Rows, configs: Sequence[InstrumentConfig], spacing: Integers) -> Iterator[QualityReport]:
+def silences(
+    rows: Rows, configs: Sequence[InstrumentConfig], spacing: Integers, calendar: Calendar
+) -> Iterator[QualityReport]:  # fmt: skip
     """Reports of gaps, late starts, early ends, missing bars and rows outside the session.
 
     `rows` are TICK rows in order of time, `spacing` the length of each instrument's bars in ns, 0 where it has ticks.
@@ -41,12 +32,14 @@ def silences(rows: Rows, configs: Sequence[InstrumentConfig], spacing: Integers)
         if bar:  # the ticks of a bar stand for its whole length, counted from the open
             times = np.unique((times - _OPEN) // bar * bar + _OPEN)
         for day, of_day in _by_day(times):
-            if not FIRST_DAY <= day <= LAST_DAY:
+            if not 0 <= day - calendar.first_day < calendar.days:
                 yield _report(
                     "outside_calendar", len(of_day), f"the calendar does not know {date_of(day)}", config, of_day
                 )
                 continue
-            yield from _of_one_day(config, day, of_day, bar)
+            of_class = session_class(config.kind, config.closing_auction)
+            parts = calendar.sessions[day - calendar.first_day, of_class]
+            yield from _of_one_day(config, day, of_day, bar, parts)
 
 
 def _by_day(times: Integers) -> Iterator[tuple[int, Integers]]:
@@ -55,9 +48,10 @@ def _by_day(times: Integers) -> Iterator[tuple[int, Integers]]:
         yield day, times[days == day]
 
 
-def _of_one_day(config: InstrumentConfig, day: int, times: Integers, bar: int) -> Iterator[QualityReport]:
+def _of_one_day(
+    config: InstrumentConfig, day: int, times: Integers, bar: int, parts: Integers
+) -> Iterator[QualityReport]:  # fmt: skip
     midnight = day * DAY - IST_OFFSET
-    parts = SESSIONS[day - FIRST_DAY, session_class(config.kind, config.closing_auction)]
     parts = parts[parts[:, 1] > 0] + midnight
     part = (
         np.searchsorted(parts[:, 0], times, "right") - 1

@@ -17,7 +17,7 @@ import numpy.typing as npt
 
 from functions.arrays import Booleans, Floats, Integers
 from functions.bad_ticks import with_faults
-from functions.calendar import SECOND
+from functions.calendar import SECOND, Calendar
 from functions.price_paths import REGIME_SPREAD, Market, Path, path, tick_sizes
 from functions.ticks import DEPTH, LEVELS, NO_DEPTH, NO_RANGES, NO_TICKS, TICK, Rows
 
@@ -64,7 +64,8 @@ class _Facts(NamedTuple):
 
 
 def day(
-    market: Market, date: dt.date, seed: int, *, chunk_s: float = 1.0, bad_tick_rate: float | None = None
+    market: Market, date: dt.date, seed: int, calendar: Calendar, *, chunk_s: float = 1.0,
+    bad_tick_rate: float | None = None,
 ) -> Iterator[Chunk]:  # fmt: skip
     """A day's ticks in chunks of `chunk_s` seconds of market time, the last one at the close of the last session.
 
@@ -76,7 +77,7 @@ def day(
     rate = market.bad_tick_rate if bad_tick_rate is None else bad_tick_rate
     if not 0.0 <= rate <= 1.0:
         raise ValueError(f"bad_tick_rate is a share between 0 and 1, was {rate}")
-    course = path(market, date, seed)
+    course = path(market, date, seed, calendar)
     return _cut(_blocks(market, course, [seed, date.toordinal()], rate), course, int(chunk_s * SECOND))
 
 

@@ -12,7 +12,7 @@ from typing import Final, NamedTuple
 import numpy as np
 
 from functions.arrays import Integers
-from functions.calendar import DAY, SECOND, day_of, seconds_passed
+from functions.calendar import DAY, SECOND, Calendar, day_of
 from functions.simulator import Chunk
 from functions.ticks import NO_DEPTH, NO_RANGES, NO_TICKS, Rows
 
@@ -71,7 +71,9 @@ class Stretch(NamedTuple):
         return Stretch(self.times[start:end], self.rows[start:end], self.chunk)
 
 
-def with_clock(chunks: Iterator[Chunk], market_seconds: float | None = None) -> Iterator[Stretch]:
+def with_clock(
+    chunks: Iterator[Chunk], calendar: Calendar, market_seconds: float | None = None
+) -> Iterator[Stretch]:  # fmt: skip
     """Chunks with the clock's seconds among their ticks; at the same time the clock comes first."""
     reached: int | None = None  # how far market time has come
     until: int | None = None
@@ -81,7 +83,7 @@ def with_clock(chunks: Iterator[Chunk], market_seconds: float | None = None) -> 
             reached = (int(ticks[0]) if len(ticks) else chunk.until) - 1
             until = reached + 1 + int(market_seconds * SECOND) if market_seconds is not None else None
         first = max(int(ticks[0]), reached) if len(ticks) else reached
-        clock = np.concatenate([seconds_passed(reached, first), seconds_passed(first, chunk.until)])
+        clock = np.concatenate([calendar.seconds_passed(reached, first), calendar.seconds_passed(first, chunk.until)])
         times = np.concatenate([clock, ticks])
         rows = np.concatenate([np.full(len(clock), -1), np.arange(len(ticks))])
         order = np.argsort(times, kind="stable")

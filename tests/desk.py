@@ -23,6 +23,7 @@ from functions.risk import rules_of
 from functions.shard import Decisions, Shard
 from functions.signals import SIGNAL
 from functions.ticks import CLOCK, CLOSING, DEPTH, NO_DEPTH, NO_RANGES, OPENING, RANGE, TICK, UNTRADED
+from tests.tables import TABLES
 
 SECOND = 1_000_000_000
 TEN = int(datetime(2026, 5, 6, 4, 30, tzinfo=UTC).timestamp()) * SECOND
@@ -162,7 +163,7 @@ class Desk:
         instruments = instruments or [instrument()]
         accounts = accounts or [account(limits=limits or LAX, venue=venue or FREE, capital=capital)]
         strategies = strategies or [strategy(instruments=[i.instrument_token for i in instruments])]
-        self.shard = Shard(instruments, accounts, strategies, buffer=64)
+        self.shard = Shard(instruments, accounts, strategies, TABLES, buffer=64)
         self.told: list[Decisions] = []
 
     def run(self, *ticks: Tick) -> "Desk":

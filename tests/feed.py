@@ -17,6 +17,7 @@ from functions.events import InstrumentConfig
 from functions.stretches import replayed, with_clock
 from functions.ticks import NO_DEPTH, TICK
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
+from tests.tables import CALENDAR
 
 FRIDAY = dt.date(2026, 11, 20)
 TOKEN, OTHER = 738561, 2953217
@@ -43,7 +44,7 @@ def fed(data: Recording, **options: Any) -> list[Outgoing]:
     rows = options.pop("rows", 8_192)
     notices = Notices(data.reports, data.unreadable)
     chunks = partial(replayed, data.ticks, data.depth, data.ranges, rows=rows)
-    source = MarketSource(lambda: with_clock(chunks()), notices=notices, **options)
+    source = MarketSource(lambda: with_clock(chunks(), CALENDAR), notices=notices, **options)
     events = Events([config.instrument_token for config in data.instruments], session=7)
     run_main(build(source, events, TestingSink(written)))
     return [record for _, records in written for record in records]

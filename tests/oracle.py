@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import date
 from decimal import ROUND_HALF_EVEN, Decimal
 
-from functions.costs import contract_note
+from tests.tables import TARIFF
 
 MICRO = 1_000_000
 
@@ -89,7 +89,7 @@ class Oracle:
 
     def charge(self, side: str, turnover: int) -> int:
         if (side, turnover) not in self._charges:
-            total = contract_note("intraday", "NSE", side, Decimal(turnover) / MICRO, self.day).total * MICRO
+            total = TARIFF.contract_note("intraday", "NSE", side, Decimal(turnover) / MICRO, self.day).total * MICRO
             self._charges[side, turnover] = int(total.to_integral_value(ROUND_HALF_EVEN))
         return self._charges[side, turnover]
 

@@ -10,6 +10,7 @@ import duckdb
 import numpy as np
 
 from connectors.errors import DataError
+from connectors.market_tables import built_in
 from connectors.recorded.files import files
 from connectors.recorded.instruments import Roster
 from connectors.recorded.judging import Unreadable
@@ -18,7 +19,7 @@ from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
 from connectors.recorded.rows import Part, load
 from connectors.recorded.tables import Foreign, Table
 from functions.arrays import Integers
-from functions.calendar import DAY, INDIA, IST_OFFSET
+from functions.calendar import DAY, INDIA, IST_OFFSET, Calendar
 from functions.events import InstrumentConfig, QualityReport
 from functions.silences import silences
 from functions.ticks import DEPTH, NO_DEPTH, NO_RANGES, NO_TICKS, RANGE, Rows
@@ -44,15 +45,17 @@ class Recording:
 def read(
     paths: Sequence[Path], *, instruments: Sequence[InstrumentConfig] | None = None, start: dt.date | None = None,
     end: dt.date | None = None, strict: bool = True, options: ReadingOptions = AS_THEY_SAY,
+    calendar: Calendar | None = None,
 ) -> Recording:  # fmt: skip
     """Reads files and folders (their `.csv`, `.csv.gz` and `.parquet` files, by name) as one recording.
 
     `instruments` are those to number the ticks by; what the files hold beyond them is added, not enabled. Without them
     they are made up from columns, instrument lists and file names. `start` and `end` are dates of India, both
     inclusive, or moments (`datetime`, without an offset India's, the end exclusive). With `strict` an unreadable row is
-    an error.
+    an error. What is missing is told against `calendar`, that of the project if none is given.
     Raises: `DataError` naming file, row and value.
     """
+    calendar = calendar or built_in().calendar
     roster = Roster(instruments)
     window = (_moment(start, end=False), _moment(end, end=True))
     with TemporaryDirectory(prefix="panda-") as scratch, duckdb.connect() as connection:
@@ -61,7 +64,7 @@ def read(
         for table in tables:
             if table.is_list:
                 roster.lists.add(table)
-        parts = [load(table, roster, window, strict) for table in tables if not table.is_list]
+        parts = [load(table, roster, window, strict, calendar) for table in tables if not table.is_list]
     if not parts:
         raise DataError(
             f"{paths[0]} holds lists of instruments only", remedy="name files of ticks or bars as well"
@@ -75,7 +78,8 @@ def read(
     configs = roster.configs()
     notes = [note for part in parts for note in part.notes]
     spacing = _spacing(len(configs), parts)
-    reports = passed_over + [named(note, configs) for note in notes] + list(silences(rows, configs, spacing))
+    reports = passed_over + [named(note, configs) for note in notes]
+    reports += silences(rows, configs, spacing, calendar)
     return Recording(configs, rows, depth, reports, [row for part in parts for row in part.unreadable], ranges)
 
 

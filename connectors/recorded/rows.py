@@ -17,7 +17,7 @@ from connectors.recorded.notes import Note, clock_text, notes_of, passed_over_no
 from connectors.recorded.tables import Table
 from functions.arrays import Floats, Integers
 from functions.bars import PRINTS_A_BAR, ticks_of_bars
-from functions.calendar import DAY, INDIA, IST_OFFSET, MINUTE, SECOND, day_of, last_close
+from functions.calendar import DAY, INDIA, IST_OFFSET, MINUTE, SECOND, Calendar, day_of
 from functions.ticks import DEPTH, LEVELS, NO_DEPTH, NO_RANGES, TICK, Rows
 
 _MAX_I4: Final = 2**31 - 1
@@ -36,7 +36,7 @@ class Part:
     ranges: Rows = field(default_factory=lambda: NO_RANGES)  # as long as the rows, or empty
 
 
-def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool) -> Part:
+def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool, calendar: Calendar) -> Part:
     """A file's rows within a window of time (ns, the end exclusive), numbered by the roster.
 
     Raises: `DataError` for a file without readable rows or not in order of time, and with `strict` for an unreadable row.
@@ -79,7 +79,7 @@ def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool) ->
     notes = [passed_over_note(kind, count, time) for kind, count in passed_over.items()]
     notes += notes_of(columns, time, instrument, table.is_bars)
     if table.is_bars:
-        return _bars(table, columns, time, instrument, unreadable, notes)
+        return _bars(table, columns, time, instrument, unreadable, notes, calendar)
     return _ticks(table, columns, time, instrument, unreadable, notes)
 
 
@@ -173,7 +173,7 @@ def _printed(prices: Floats, notes: list[Note] | None = None, time: Integers | N
 
 def _bars(
     table: Table, columns: dict[str, Any], time: Integers, instrument: Integers, unreadable: list[Unreadable],
-    notes: list[Note],
+    notes: list[Note], calendar: Calendar,
 ) -> Part:  # fmt: skip
     bar = _bar_length(table, time, instrument)
     prices = [_printed(columns[name]) for name in ("open", "high", "low", "close")]
@@ -184,7 +184,7 @@ def _bars(
     repeats[1:] = (facts[:, 1:] == facts[:, :-1]).all(axis=0)
     once = order[~repeats]
     opens, highs, lows, closes = (p[once] for p in prices)
-    ends = _ends(time[once], instrument[once], bar)
+    ends = _ends(time[once], instrument[once], bar, calendar)
     prints = ticks_of_bars(time[once], ends, opens, highs, lows, closes, volume[once], instrument[once])
     again = np.cumsum(~repeats) - 1  # a bar that is there twice is its prints twice, not its volume twice
     rows, ranges = (part.reshape(-1, PRINTS_A_BAR)[again].reshape(-1) for part in prints)
@@ -196,7 +196,7 @@ def _bars(
     return Part(rows[by_time], NO_DEPTH, unreadable, notes, bar, ranges[by_time])
 
 
-def _ends(time: Integers, instrument: Integers, bar: int) -> Integers:
+def _ends(time: Integers, instrument: Integers, bar: int, calendar: Calendar) -> Integers:
     """Where each bar ends: after its length, with the next one of its instrument or with the last session of its day.
 
     The bars of an instrument follow each other in order of time.
@@ -205,7 +205,7 @@ def _ends(time: Integers, instrument: Integers, bar: int) -> Integers:
     following = np.flatnonzero(np.diff(instrument) == 0)
     ends[following] = np.minimum(ends[following], time[following + 1])
     for day in np.unique(day_of(time)).tolist():
-        close = last_close(day)
+        close = calendar.last_close(day)
         if close is not None:
             within = (day_of(time) == day) & (time < close)
             ends[within] = np.minimum(ends[within], close)

@@ -27,11 +27,11 @@ from connectors.kafka.source import committed, end_offsets, fetch_all
 from connectors.settings import LakeSettings
 from deploy.flows.records import SUPERVISOR, read_report
 from deploy.tally import Tally
-from functions.calendar import next_trading_day
 from functions.codec import decode
 from functions.events import StrategyConfig
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, SYSTEM_ALERTS, outputs
 from tests.e2e.processes import ROOT, stop
+from tests.tables import CALENDAR
 from tests.waiting import until
 
 PAPER = [topic.name for topic in outputs("paper")]
@@ -255,7 +255,7 @@ class Deployment(_Desk):
         self.cwd = directory
         self.root = directory / ".services"
         self.logs = self.root / "logs" / SUPERVISOR
-        self.days = accumulate(repeat(date(2026, 11, 13)), lambda day, _: next_trading_day(day))
+        self.days = accumulate(repeat(date(2026, 11, 13)), lambda day, _: CALENDAR.next_trading_day(day))
         self.environment = os.environ | platform.env | {
             "PANDA_API__PORT": str(self.port),
             "PANDA_DATA_DIR": str(directory / "panda"),

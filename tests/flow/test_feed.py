@@ -32,6 +32,7 @@ from functions.stretches import with_clock
 from functions.topics import MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS
 from tests.feed import FRIDAY, TOKEN
 from tests.recorded import config_events
+from tests.tables import CALENDAR
 
 
 @pytest.mark.parametrize(
@@ -121,7 +122,7 @@ def test_a_recorded_file_lies_whole_in_the_log_under_the_tokens_that_are_configu
 def test_a_simulated_minute_lies_in_the_log_as_it_was_drawn(log: Settings):
     run(log, FeedSettings(speed=None, date=FRIDAY, seed=3, market_seconds=60.0, follow=None), session=2)
     ticks = [e for e in of_session(log, 2) if hasattr(e, "last_price")]
-    chunks = [chunk for chunk, _ in zip(day(Market(), FRIDAY, 3), range(62), strict=False)]
+    chunks = [chunk for chunk, _ in zip(day(Market(), FRIDAY, 3, CALENDAR), range(62), strict=False)]
     drawn = np.concatenate([chunk.ticks for chunk in chunks])
     drawn = drawn[drawn["time"] <= drawn["time"][0] + 60 * SECOND]
     assert [(t.exchange_timestamp * 1000, t.last_price, t.volume_traded) for t in ticks] == [
@@ -164,9 +165,9 @@ def test_a_feed_at_full_speed_is_never_further_ahead_of_a_slow_reader_than_allow
 
     reader = threading.Thread(target=read_slowly)
     reader.start()
-    chunks = day(market, FRIDAY, 1)
+    chunks = day(market, FRIDAY, 1, CALENDAR)
     source = MarketSource(
-        lambda: with_clock(chunks, 1_200.0),
+        lambda: with_clock(chunks, CALENDAR, 1_200.0),
         batch=500,
         following=lambda: Following(Offsets(log.kafka, "pipeline-slow-0", topics), "pipeline-slow-0", 2_000, wait_s=60),
     )

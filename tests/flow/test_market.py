@@ -10,12 +10,13 @@ from connectors.recorded.reading import Recording
 from functions.calendar import SECOND
 from functions.stretches import replayed, with_clock
 from tests.feed import TOKEN, Wall, recording
+from tests.tables import CALENDAR
 
 TEN = [(f"2026-11-20 10:00:{n:02d}.5", TOKEN, 1.0) for n in range(3)]
 
 
 def partition(data: Recording, wall: Wall, **options: Any):
-    source = MarketSource(lambda: with_clock(replayed(data.ticks, data.depth)), now=wall, **options)
+    source = MarketSource(lambda: with_clock(replayed(data.ticks, data.depth), CALENDAR), now=wall, **options)
     opened = source.build_part("market", "market", None)
     opened.next_batch()  # notices
     return opened
@@ -82,13 +83,13 @@ def test_the_feed_ends_when_its_seconds_are_over():
 
 def test_market_seconds_are_counted_from_the_first_tick():
     data = recording(*TEN)
-    stretches = list(with_clock(replayed(data.ticks, data.depth), 1.0))
+    stretches = list(with_clock(replayed(data.ticks, data.depth), CALENDAR, 1.0))
     assert [time % (60 * SECOND) / SECOND for s in stretches for time in s.times.tolist()] == [0.5, 1.0, 1.5]
 
 
 def test_a_stop_ends_the_feed_at_once():
     data = recording(*TEN)
-    source = MarketSource(lambda: with_clock(replayed(data.ticks, data.depth)), stop=lambda: True)
+    source = MarketSource(lambda: with_clock(replayed(data.ticks, data.depth), CALENDAR), stop=lambda: True)
     opened = source.build_part("market", "market", None)
     with pytest.raises(StopIteration):
         opened.next_batch()

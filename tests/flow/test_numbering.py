@@ -22,6 +22,7 @@ from functions.stretches import with_clock
 from functions.ticks import CLOCK, DEPTH, TICK, pack
 from functions.topics import MARKET_CLOCK, MARKET_QUALITY, MARKET_TICKS, SYSTEM_ALERTS
 from tests.feed import FRIDAY, OTHER, TOKEN, fed, recording, told
+from tests.tables import CALENDAR
 
 
 def test_ticks_and_the_seconds_between_them_are_numbered_together_in_the_order_of_time():
@@ -127,8 +128,8 @@ def simulated_minutes(rate: float, minutes: int = 5) -> tuple[list[Outgoing], Ev
     written: list[tuple[str, list[Outgoing]]] = []
     market = Market()
     events = Events([c.instrument_token for c in market.configs], session=7)
-    chunks = day(market, FRIDAY, 1, bad_tick_rate=rate)
-    run_main(build(MarketSource(lambda: with_clock(chunks, minutes * 60.0)), events, TestingSink(written)))
+    chunks = day(market, FRIDAY, 1, CALENDAR, bad_tick_rate=rate)
+    run_main(build(MarketSource(lambda: with_clock(chunks, CALENDAR, minutes * 60.0)), events, TestingSink(written)))
     return [record for _, records in written for record in records], events
 
 

@@ -14,6 +14,7 @@ from functions.stretches import replayed
 from functions.ticks import NO_DEPTH
 from functions.topics import MARKET_CLOCK
 from tests.feed import FRIDAY, TOKEN, at, fed, recording, told
+from tests.tables import CALENDAR
 
 
 def test_the_market_reaches_the_second_after_the_last_tick():
@@ -45,23 +46,23 @@ def test_every_second_of_a_silent_hour_is_told_once():
 @pytest.mark.parametrize("date", [dt.date(2026, 11, 24), dt.date(2027, 1, 4), dt.date(2026, 11, 21)])
 def test_a_day_without_a_session_cannot_be_simulated(date):
     with pytest.raises(ConfigError, match=f"cannot simulate {date}"):
-        next(simulated(FeedSettings(date=date), FRIDAY))
+        next(simulated(FeedSettings(date=date), FRIDAY, CALENDAR))
 
 
 def test_without_a_date_the_last_trading_day_is_simulated():
-    chunk = next(simulated(FeedSettings(), dt.date(2026, 11, 22)))  # a Sunday
+    chunk = next(simulated(FeedSettings(), dt.date(2026, 11, 22), CALENDAR))  # a Sunday
     assert chunk.until == at("2026-11-20 09:15:01")
 
 
 def test_after_the_last_day_of_the_calendar_its_last_trading_day_is_simulated():
-    assert next(simulated(FeedSettings(), dt.date(2031, 1, 1))).until == at("2026-12-31 09:15:01")
+    assert next(simulated(FeedSettings(), dt.date(2031, 1, 1), CALENDAR)).until == at("2026-12-31 09:15:01")
     with pytest.raises(ConfigError, match="does not cover 1999-01-01"):
-        next(simulated(FeedSettings(), dt.date(1999, 1, 1)))
+        next(simulated(FeedSettings(), dt.date(1999, 1, 1), CALENDAR))
 
 
 def test_a_loop_of_the_simulator_goes_on_with_the_next_trading_day():
     hour = FeedSettings(date=dt.date(2025, 10, 21), loop=True)  # Muhurat: an hour, then a holiday
-    chunks = simulated(hour, FRIDAY)
+    chunks = simulated(hour, FRIDAY, CALENDAR)
     starts = [chunk.until for chunk, _ in zip(chunks, range(3_601), strict=False)]
     assert (starts[0], starts[-1]) == (at("2025-10-21 13:45:01"), at("2025-10-23 09:15:01"))
 

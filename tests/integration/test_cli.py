@@ -164,16 +164,94 @@ def test_a_missing_file_and_a_corrupt_parquet_are_named(panda, tmp_path):
     assert (code, "day.parquet" in err) == (1, True)
 
 
+def _one_tick(folder, day, name="day.csv"):
+    path = folder / name
+    path.write_text(f"timestamp,instrument_token,last_price\n{day}T10:00:00,5,100\n")
+    return path
+
+
 def test_days_without_calendar_or_charges_are_refused_not_guessed(panda, tmp_path):
-    old, older = tmp_path / "old.csv", tmp_path / "older.csv"
-    old.write_text("timestamp,instrument_token,last_price\n2023-02-01T10:00:00,5,100\n")
-    older.write_text("timestamp,instrument_token,last_price\n2019-02-01T10:00:00,5,100\n")
+    old, older = _one_tick(tmp_path, "2017-06-30", "old.csv"), _one_tick(tmp_path, "2004-12-31", "older.csv")
 
     code, _, err = panda("backtest", "momentum", "--data", old)
-    assert (code, "no charges are known for 2023-02-01" in err) == (1, True)
+    assert (code, "no charges are known for 2017-06-30" in err, "--charges-as-of DATE" in err) == (1, True, True)
     assert panda("backtest", "momentum", "--data", old, "--no-charges")[0] == 0
     code, _, err = panda("backtest", "momentum", "--data", older)
-    assert (code, "2019-02-01 is outside the trading calendar" in err) == (1, True)
+    assert (code, "2004-12-31 is outside the trading calendar" in err, "PANDA_CALENDAR" in err) == (1, True, True)
+
+
+def test_charges_as_of_another_day_are_taken_and_said(panda, tmp_path):
+    old = _one_tick(tmp_path, "2017-06-30")
+
+    code, out, _ = panda("backtest", "momentum", "--data", old, "--charges-as-of", "2026-04-01", "--json")
+    assert (code, json.loads(out)["charges_as_of"]) == (0, "2026-04-01")
+    for wrong, words in (("2017-06-30", "they begin 2017-07-01"), ("yesterday", "charges are as of a day")):
+        code, _, err = panda("backtest", "momentum", "--data", old, "--charges-as-of", wrong)
+        assert (code, words in err) == (2, True), err
+
+
+YEAR_2027 = """
+[2027.holidays]
+01-26 = "Republic Day"
+
+[2027.sessions]
+01-02 = { name = "Saturday", hours = "10:00-11:00" }
+"""
+
+
+def test_a_calendar_of_ones_own_is_taken_in_a_backtest(panda, tmp_path, monkeypatch):
+    ours, tick = tmp_path / "2027.toml", _one_tick(tmp_path, "2027-01-02")
+    ours.write_text(YEAR_2027)
+    code, _, err = panda("backtest", "momentum", "--data", tick)
+    assert (code, "knows 2005-01-01 to 2026-12-31" in err) == (1, True)
+
+    monkeypatch.setenv("PANDA_CALENDAR", str(ours))
+    assert panda("backtest", "momentum", "--data", tick)[0] == 0
+
+    wrong = tmp_path / "wrong.toml"
+    wrong.write_text(YEAR_2027.replace("01-02", "02-30"))
+    monkeypatch.setenv("PANDA_CALENDAR", str(wrong))
+    code, _, err = panda("backtest", "momentum", "--data", tick)
+    assert (code, "line 6: '02-30' is no day of 2027; write month and day: 01-26" in err) == (2, True), err
+
+
+def test_the_calendar_is_shown_by_year_and_day_and_a_file_is_checked(panda, tmp_path):
+    code, out, _ = panda("calendar", "show", "2024-03-02", "--json")
+    day = json.loads(out)
+    assert (code, day["classes"]["shares"]) == (0, {"session": "09:15-10:00 11:30-12:30", "mis_until": "none"})
+    assert "NSE circular" in day["source"]
+    code, out, _ = panda("calendar", "show", "2026")
+    assert (code, "2026-11-08  Sun  Muhurat" in out, "assumed: no source gives it" in out) == (0, True, True)
+    assert len(json.loads(panda("calendar", "show", "--json")[1])) >= 22
+    for wrong in ("1999", "1999-01-01", "20260101x"):
+        assert panda("calendar", "show", wrong)[0] == 2
+
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text(YEAR_2027)
+    bad.write_text(YEAR_2027.replace("10:00-11:00", "11:00-10:00"))
+    code, out, _ = panda("calendar", "check", good, "--json")
+    assert (code, json.loads(out)["years"]) == (0, [{"year": 2027, "sessions": 261}])
+    code, out, err = panda("calendar", "check", bad, "--json")
+    assert (code, json.loads(out)["faults"][0]["line"], "closes before it opens" in err) == (2, 6, True)
+    code, _, err = panda("calendar", "check", tmp_path / "gone.toml")
+    assert (code, "cannot read" in err, "Traceback" in err) == (2, True, False)
+
+
+def test_charges_are_shown_by_day_and_a_file_is_checked(panda, tmp_path):
+    code, out, _ = panda("charges", "show", "2026-04-01", "--json")
+    rates = {(r["item"], r["venue"], r["segment"]): r["value"] for r in json.loads(out)["rates"]}
+    assert (code, rates["stt_sell", "NSE", "futures"], rates["transaction", "BSE", "options"]) == (0, "0.05", "0.0325")
+    assert "0.03*" in panda("charges", "show", "2019-01-02")[1]  # assumed
+    assert panda("charges", "show")[0] == 0
+    assert panda("charges", "show", "2016-01-01")[0] == 2
+
+    good, bad = tmp_path / "good.toml", tmp_path / "bad.toml"
+    good.write_text('[[rates]]\nitem = "stt_sell"\nfrom = 2027-04-01\nfutures = "0.06"\n')
+    bad.write_text('[[rates]]\nitem = "stt_sell"\nfrom = 2027-04-01\nfutures = 0.06\n')
+    code, out, _ = panda("charges", "check", good)
+    assert (code, "2 rates differ" in out) == (0, True), out
+    code, _, err = panda("charges", "check", bad)
+    assert (code, "line 4: stt_sell of futures: 0.06 is no text" in err) == (2, True), err
 
 
 def test_a_strategy_that_raises_again_and_again_is_no_result(panda, ticks_csv, tmp_path):

@@ -20,6 +20,7 @@ from strategies.roster import Roster
 from tests.desk import account, instrument, lax, strategy, tick_name
 from tests.market import orders_for, walk
 from tests.oracle import Oracle
+from tests.tables import TABLES
 
 COUNT, INSTRUMENTS = 3_000, 7
 TOKENS = list(range(1, INSTRUMENTS + 1))
@@ -34,7 +35,7 @@ def make_shard() -> Shard:
     instruments = [instrument(t) for t in TOKENS]
     accounts = [account("a", limits=TIGHT, venue=REAL), account("b", limits=lax(max_position=40), venue=PaperVenue())]
     strategies = [strategy("s0", TOKENS, ["a", "b"]), strategy("s1", TOKENS, ["b"], product="CNC")]
-    return Shard(instruments, accounts, strategies, buffer=32)
+    return Shard(instruments, accounts, strategies, TABLES, buffer=32)
 
 
 def history():
@@ -214,8 +215,8 @@ def test_fills_and_money_equal_an_independent_account_to_the_micro_rupee(seed, s
     tokens = list(range(1, instruments + 1))
     configs = [instrument(t) for t in tokens]
     following = strategy("m", tokens, parameters={"quantity": 1})
-    roster = Roster(configs, [following])
-    shard = Shard(configs, [account(limits=lax(max_position=10), venue=PaperVenue(price="last"))], [following])
+    roster = Roster(configs, [following], TABLES)
+    shard = Shard(configs, [account(limits=lax(max_position=10), venue=PaperVenue(price="last"))], [following], TABLES)
     oracle = Oracle(date(2026, 5, 6))
 
     signals, _ = roster.on_batch(ticks)

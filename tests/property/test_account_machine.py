@@ -40,6 +40,7 @@ from functions.shard import Decisions, Shard
 from functions.signals import SIGNAL
 from functions.ticks import CLOCK, NO_DEPTH, TICK
 from tests.desk import SECOND, TEN, account, instrument, lax, strategy
+from tests.tables import TABLES
 
 TOKENS = [1, 2, 3]
 DAY = 86_400 * SECOND
@@ -79,7 +80,7 @@ class Accounts(RuleBasedStateMachine):
     def made(self) -> Shard:
         accounts = [account(name, limits=self.limits[name], venue=self.venue) for name in self.names]
         strategies = [strategy("s", TOKENS, self.names), strategy("t", TOKENS[:2], self.names[-1:], product="CNC")]
-        return Shard([instrument(token) for token in TOKENS], accounts, strategies, buffer=16)
+        return Shard([instrument(token) for token in TOKENS], accounts, strategies, TABLES, buffer=16)
 
     # --- what the market does -----------------------------------------------------------------------------------------
 

@@ -7,18 +7,21 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from functions.calendar import SECOND, session_parts
+from functions.calendar import SECOND
 from functions.price_paths import Market
 from functions.simulator import Chunk, day
+from tests.tables import CALENDAR
 
-OPEN = session_parts(dt.date(2025, 10, 21), 0)[0][0]
+OPEN = CALENDAR.session_parts(dt.date(2025, 10, 21), 0)[0][0]
 MUHURAT = dt.date(2025, 10, 21)  # an hour
 
 
 def first_minutes(seed: int, chunk_s: float, rate: float, minutes: int = 4) -> Chunk:
     until = OPEN + minutes * 60 * SECOND
     chunks = list(
-        takewhile(lambda c: c.until <= until, day(Market(), MUHURAT, seed, chunk_s=chunk_s, bad_tick_rate=rate))
+        takewhile(
+            lambda c: c.until <= until, day(Market(), MUHURAT, seed, CALENDAR, chunk_s=chunk_s, bad_tick_rate=rate)
+        )
     )
     ticks, depth, faults = (np.concatenate([getattr(c, f) for c in chunks]) for f in ("ticks", "depth", "faults"))
     return Chunk(chunks[-1].until, ticks, depth, faults)
@@ -52,7 +55,9 @@ def test_good_ticks_are_in_order_and_every_seed_is_a_day_of_its_own(seed):
 @given(seed=st.integers(0, 2**32), chunk_s=st.floats(0.5, 100.0))
 def test_a_chunk_holds_what_happened_before_its_end_and_not_before_the_last_one(seed, chunk_s):
     start = OPEN
-    for chunk in takewhile(lambda c: c.until < OPEN + 180 * SECOND, day(Market(), MUHURAT, seed, chunk_s=chunk_s)):
+    for chunk in takewhile(
+        lambda c: c.until < OPEN + 180 * SECOND, day(Market(), MUHURAT, seed, CALENDAR, chunk_s=chunk_s)
+    ):
         if len(chunk.ticks):
             assert start <= chunk.ticks["time"].min()
             assert chunk.ticks["time"].max() < chunk.until

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from functions.bars import ticks_of_bars
-from functions.calendar import MINUTE, is_trading_day, session_parts
+from functions.calendar import MINUTE
 from functions.events import PaperVenue
 from functions.kernel import COMPILED
 from functions.orders import LIMIT, MARKET, SL, SLM, TOLD_SUBMITTED
@@ -24,6 +24,7 @@ from functions.ticks import CLOSING
 from strategies.protocol import strategy as compiled
 from strategies.roster import Roster
 from tests.desk import account, instrument, lax, strategy
+from tests.tables import CALENDAR, TABLES
 
 WALKS = 200 if COMPILED else 12
 TICK_SIZE = 50_000  # micro-rupees
@@ -46,7 +47,7 @@ class Bars(NamedTuple):
 
 def trading_days(count: int) -> list[date]:
     days = (date(2026, 5, 4) + timedelta(n) for n in range(4 * count))
-    return [day for day in days if is_trading_day(day)][:count]
+    return [day for day in days if CALENDAR.is_trading_day(day)][:count]
 
 
 def bars_of_walks(minutes: int, days: int, seed: int) -> Bars:
@@ -56,7 +57,7 @@ def bars_of_walks(minutes: int, days: int, seed: int) -> Bars:
     path = 20_000 + np.cumsum(steps, axis=1)
     starts, edges = [], []
     for day, on in enumerate(trading_days(days)):
-        ((opens, closes),) = session_parts(on, 0)
+        ((opens, closes),) = CALENDAR.session_parts(on, 0)
         first = np.arange(opens, closes, minutes * MINUTE)
         starts.append(np.stack([first, np.minimum(first + minutes * MINUTE, closes)]))
         edges.append((day * 375 + (first - opens) // MINUTE) * STEPS_A_MINUTE)
@@ -189,7 +190,7 @@ def results(bars: Bars, period: int) -> dict[str, tuple[Any, Any]]:
         )
         for name in NAMES
     ]
-    shard, roster = Shard(instruments, accounts, plan), Roster(instruments, plan)
+    shard, roster = Shard(instruments, accounts, plan, TABLES), Roster(instruments, plan)
     mine = merge([wished(bars, rule, period) for rule in RULES])
     whole, within = np.zeros((len(NAMES), WALKS)), np.zeros((len(NAMES), WALKS))
     bar = bars.numbers[np.minimum(np.searchsorted(bars.rows, np.arange(len(bars.ticks))), len(bars.rows) - 1)]

@@ -10,24 +10,19 @@ from functions import calendar
 from functions.calendar import (
     CASH,
     CASH_WITH_AUCTION,
-    CUT_OFFS,
     DAY,
     DERIVATIVES,
-    FIRST_DAY,
     INDIA,
-    LAST_DAY,
+    MINUTE,
     SECOND,
-    SESSIONS,
-    covers,
+    Calendar,
+    Hours,
+    Year,
     date_of,
     day_of,
-    is_trading_day,
     midnight,
-    next_trading_day,
-    previous_trading_day,
-    seconds_passed,
-    session_parts,
 )  # fmt: skip
+from tests.tables import CALENDAR
 
 
 def at(text: str) -> int:
@@ -37,18 +32,18 @@ def at(text: str) -> int:
 
 
 def hours(date: str, session_class: np.int64 = CASH) -> str:
-    parts = session_parts(dt.date.fromisoformat(date), int(session_class))
+    parts = CALENDAR.session_parts(dt.date.fromisoformat(date), int(session_class))
     return " ".join("-".join(f"{dt.datetime.fromtimestamp(t // SECOND, INDIA):%H:%M}" for t in part) for part in parts)
 
 
 def cut_offs(date: str) -> list[str]:
     """When MIS ends for shares, shares with a closing auction and derivatives."""
-    minutes = CUT_OFFS[(dt.date.fromisoformat(date) - dt.date(2023, 1, 1)).days] // (60 * SECOND)
+    minutes = CALENDAR.cut_offs[CALENDAR.row(dt.date.fromisoformat(date))] // MINUTE
     return [f"{m // 60:02d}:{m % 60:02d}" for m in minutes.tolist()]
 
 
 def trades(date: str) -> bool:
-    return is_trading_day(dt.date.fromisoformat(date))
+    return CALENDAR.is_trading_day(dt.date.fromisoformat(date))
 
 
 def test_a_regular_day_trades_from_quarter_past_nine_to_half_past_three():
@@ -112,30 +107,48 @@ def test_the_hour_of_muhurat_is_the_session_of_diwali():
 
 
 def test_the_years_have_as_many_trading_days_as_the_exchange_counted():
-    counted = dict.fromkeys((2023, 2024, 2025, 2026), 0)
-    for day in range(FIRST_DAY, LAST_DAY + 1):
-        counted[date_of(day).year] += is_trading_day(date_of(day))
-    assert counted == {2023: 246, 2024: 249, 2025: 249, 2026: 247}
+    """2005 to 2019 as the daily NIFTY 50 series has them, later years as NSE's circulars."""
+    assert {year.year: len(list(CALENDAR.trading_days(year.year))) for year in CALENDAR.years} == {
+        2005: 251, 2006: 250, 2007: 249, 2008: 246, 2009: 243, 2010: 252, 2011: 247, 2012: 251, 2013: 250, 2014: 244,
+        2015: 248, 2016: 247, 2017: 248, 2018: 246, 2019: 245, 2020: 252, 2021: 248, 2022: 248, 2023: 246, 2024: 249,
+        2025: 249, 2026: 247,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("date", "expected"),
+    [
+        ("2009-12-31", "09:55-15:30"),
+        ("2010-01-04", "09:00-15:30"),
+        ("2010-10-15", "09:00-15:30"),
+        ("2010-10-18", "09:15-15:30"),
+        ("2021-02-23", "09:15-15:30"),
+        ("2021-02-24", "09:15-11:40 15:45-17:00"),  # the day of the telecom failure
+        ("2021-02-25", "09:15-15:30"),
+    ],
+)
+def test_the_hours_of_a_day_are_those_of_its_time(date, expected):
+    assert [hours(date, c) for c in (CASH, CASH_WITH_AUCTION, DERIVATIVES)] == [expected] * 3
 
 
 def test_the_next_and_the_previous_trading_day_jump_weekends_and_holidays():
-    assert next_trading_day(dt.date(2025, 10, 20)) == dt.date(2025, 10, 21)  # Muhurat
-    assert next_trading_day(dt.date(2025, 10, 21)) == dt.date(2025, 10, 23)
-    assert next_trading_day(dt.date(2026, 1, 30)) == dt.date(2026, 2, 1)
-    assert previous_trading_day(dt.date(2024, 1, 23)) == dt.date(2024, 1, 20)
+    assert CALENDAR.next_trading_day(dt.date(2025, 10, 20)) == dt.date(2025, 10, 21)  # Muhurat
+    assert CALENDAR.next_trading_day(dt.date(2025, 10, 21)) == dt.date(2025, 10, 23)
+    assert CALENDAR.next_trading_day(dt.date(2026, 1, 30)) == dt.date(2026, 2, 1)
+    assert CALENDAR.previous_trading_day(dt.date(2024, 1, 23)) == dt.date(2024, 1, 20)
 
 
-@pytest.mark.parametrize("date", [dt.date(2022, 12, 31), dt.date(2027, 1, 1)])
+@pytest.mark.parametrize("date", [dt.date(2004, 12, 31), dt.date(2027, 1, 1)])
 def test_a_year_outside_the_table_is_refused_with_the_range_it_knows(date):
-    assert not covers(date)
-    for ask in (is_trading_day, lambda d: session_parts(d, 0)):
-        with pytest.raises(ValueError, match="knows 2023-01-01 to 2026-12-31"):
+    assert not CALENDAR.covers(date)
+    for ask in (CALENDAR.is_trading_day, lambda d: CALENDAR.session_parts(d, 0), CALENDAR.year):
+        with pytest.raises(ValueError, match="knows 2005-01-01 to 2026-12-31"):
             ask(date)
 
 
 def test_the_last_trading_day_of_the_table_has_no_next_one():
     with pytest.raises(ValueError, match="2027-01-01 is not covered"):
-        next_trading_day(dt.date(2026, 12, 31))
+        CALENDAR.next_trading_day(dt.date(2026, 12, 31))
 
 
 def test_the_day_changes_at_midnight_in_india_compiled_or_not():
@@ -147,40 +160,79 @@ def test_the_day_changes_at_midnight_in_india_compiled_or_not():
 
 
 def test_the_table_holds_times_of_day_and_zeros_where_the_market_is_closed():
-    row = SESSIONS[(dt.date(2026, 8, 3) - dt.date(2023, 1, 1)).days]
+    row = CALENDAR.sessions[CALENDAR.row(dt.date(2026, 8, 3))]
     assert (row // (60 * SECOND)).tolist() == [[[555, 930], [0, 0]], [[555, 915], [0, 0]], [[555, 940], [0, 0]]]
-    assert (SESSIONS.shape, CUT_OFFS.shape) == ((1461, 3, 2, 2), (1461, 3))
-    assert SESSIONS.max() < DAY
+    assert (CALENDAR.sessions.shape, CALENDAR.cut_offs.shape) == ((8035, 3, 2, 2), (8035, 3))
+    assert CALENDAR.sessions.max() < DAY
+    assert CALENDAR.days == 8035
 
 
 def test_every_day_with_a_session_has_a_moment_at_which_mis_ends_within_it():
-    opens, closes = SESSIONS[:, :, 0, 0], SESSIONS[..., 1].max(axis=2)
-    assert ((opens <= CUT_OFFS) & (closes >= CUT_OFFS)).all()
-    assert ((CUT_OFFS > 0) == (closes > 0)).all()
+    opens, closes, cut_offs = CALENDAR.sessions[:, :, 0, 0], CALENDAR.sessions[..., 1].max(axis=2), CALENDAR.cut_offs
+    assert ((opens <= cut_offs) & (closes >= cut_offs)).all()
+    assert ((cut_offs > 0) == (closes > 0)).all()
 
 
 def test_every_whole_second_of_a_day_passes_once():
     start = at("2025-11-21 10:00:00")
-    assert (seconds_passed(start, start + 3 * SECOND) - start).tolist() == [SECOND, 2 * SECOND, 3 * SECOND]
-    assert seconds_passed(start + 1, start + 2).tolist() == []
+    assert (CALENDAR.seconds_passed(start, start + 3 * SECOND) - start).tolist() == [SECOND, 2 * SECOND, 3 * SECOND]
+    assert CALENDAR.seconds_passed(start + 1, start + 2).tolist() == []
 
 
 def test_after_a_night_the_clock_goes_on_where_the_data_goes_on():
     """From Friday 15:29:58 the market's time runs to its close, then jumps to Monday's first second."""
-    passed = seconds_passed(at("2025-11-21 15:29:58"), at("2025-11-24 09:15:00") + 1)
+    passed = CALENDAR.seconds_passed(at("2025-11-21 15:29:58"), at("2025-11-24 09:15:00") + 1)
     assert passed.tolist() == [at("2025-11-21 15:29:59"), at("2025-11-21 15:30:00"), at("2025-11-24 09:15:00")]
 
 
 def test_a_day_whose_data_outlasts_the_close_or_that_is_a_holiday_adds_no_seconds():
     late, monday = at("2025-11-21 15:45:00"), at("2025-11-24 09:15:00")
-    assert seconds_passed(late, monday).tolist() == [monday]
-    assert seconds_passed(at("2025-11-23 10:00:00"), monday).tolist() == [monday]
-    assert seconds_passed(at("2030-01-01 10:00:00"), at("2030-01-02 10:00:00")).tolist() == [at("2030-01-02 10:00:00")]
+    assert CALENDAR.seconds_passed(late, monday).tolist() == [monday]
+    assert CALENDAR.seconds_passed(at("2025-11-23 10:00:00"), monday).tolist() == [monday]
+    assert CALENDAR.seconds_passed(at("2030-01-01 10:00:00"), at("2030-01-02 10:00:00")).tolist() == [
+        at("2030-01-02 10:00:00")
+    ]
 
 
 def test_the_clock_goes_on_between_two_parts_and_until_the_last_close():
-    passed = seconds_passed(at("2024-03-02 09:59:59"), at("2024-03-04 09:15:00"))
+    passed = CALENDAR.seconds_passed(at("2024-03-02 09:59:59"), at("2024-03-04 09:15:00"))
     assert passed[[0, -2, -1]].tolist() == [
         at("2024-03-02 10:00:00"), at("2024-03-02 12:30:00"), at("2024-03-04 09:15:00"),
     ]  # fmt: skip
     assert len(passed) == 2 * 3600 + 1800 + 1 + 1
+
+
+def test_the_clock_stops_where_the_calendar_does_not_know_the_day():
+    before, after = at("2004-12-31 10:00:00"), at("2005-01-03 10:00:00")
+    assert CALENDAR.last_close(day_of(before)) is None
+    assert CALENDAR.last_close(day_of(at("2027-01-01 10:00:00"))) is None
+    assert CALENDAR.last_close(day_of(at("2026-12-31 10:00:00"))) == at("2026-12-31 15:40:00")
+    assert CALENDAR.last_close(day_of(at("2005-01-03 10:00:00"))) == at("2005-01-03 15:30:00")
+    assert CALENDAR.seconds_passed(before, after).tolist() == [after]
+
+
+def test_a_calendar_of_years_with_a_gap_or_without_hours_cannot_be_made():
+    part = ((1, 2), (1, 2), (1, 2))
+    whole = Hours(dt.date(2026, 1, 1), part, (1, 1, 1))
+    years = {year: Year(year, {}, {}) for year in (2026, 2027, 2029)}
+    assert Calendar([years[2026], years[2027]], [whole]).days == 730
+    for wrong in ([years[2027], years[2029]], [years[2027], years[2026]], []):
+        with pytest.raises(ValueError, match="years of a calendar follow each other"):
+            Calendar(wrong, [whole])
+    with pytest.raises(ValueError, match="at the latest"):
+        Calendar([years[2026]], [whole._replace(since=dt.date(2026, 1, 2))])
+
+
+def test_nobody_can_change_a_calendar_that_others_read():
+    with pytest.raises(ValueError, match="read-only"):
+        CALENDAR.sessions[0] = 0
+
+
+def test_every_day_with_assumed_hours_and_every_year_names_its_source():
+    assert all(year.source for year in CALENDAR.years)
+    assert all(hours.source for hours in CALENDAR.hours)
+    assert all(special.source for year in CALENDAR.years for special in year.special.values())
+    assert [str(day) for year in CALENDAR.years for day, special in year.special.items() if special.assumed] == [
+        "2005-06-04", "2005-11-26", "2006-04-29", "2006-06-25", "2006-10-21", "2009-10-17", "2010-02-06", "2012-01-07",
+        "2012-03-03", "2012-09-08", "2013-05-11", "2013-11-03", "2026-11-08",
+    ]  # fmt: skip

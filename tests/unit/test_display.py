@@ -11,6 +11,7 @@ from functions.calendar import INDIA
 from functions.codec import encode
 from functions.topics import MARKET_CLOCK
 from tests.history import Log, clock, filled, signal
+from tests.tables import CALENDAR
 
 
 def microseconds(text):
@@ -28,16 +29,18 @@ def microseconds(text):
         ("2026-11-20 15:39:59", "open"),  # derivatives, since August 2026
         ("2026-11-20 15:40:00", "nothing trades after the close at 15:40"),
         ("2025-10-21 13:00:00", "nothing trades before the open at 13:45"),  # Muhurat
+        ("2024-03-02 10:30:00", "nothing trades before the open at 11:30"),  # between two parts
+        ("2024-03-02 12:30:00", "nothing trades after the close at 12:30"),
         ("2026-05-03 10:00:00", "the exchange is closed on this day"),  # a Sunday
         ("2031-01-01 10:00:00", "nothing trades on a day that the calendar does not know"),
     ],
 )
 def test_the_table_says_what_time_it_is_in_the_market_and_whether_it_trades(at, said):
-    assert market(microseconds(at)) == f"market {at} · {said}"
+    assert market(microseconds(at), CALENDAR) == f"market {at} · {said}"
 
 
 def test_before_the_first_second_the_market_has_not_begun():
-    assert market(0) == "market has not begun"
+    assert market(0, CALENDAR) == "market has not begun"
 
 
 def test_the_tally_takes_the_markets_time_from_its_clock_and_counts_it_nowhere():
@@ -56,7 +59,7 @@ def test_it_stands_above_the_strategies(monkeypatch, capsys):
     monkeypatch.setenv("FORCE_COLOR", "1")  # a terminal, as far as the table can see
     monkeypatch.setenv("COLUMNS", "160")
     tally = Tally("paper", market_time=microseconds("2026-05-06 09:00:30"))
-    display = Display(live=True, port=8000)
+    display = Display(CALENDAR, live=True, port=8000)
 
     display.show(2.0, 120, tally, None)
     display.close()

@@ -19,6 +19,7 @@ from functions.signals import NO_SIGNALS
 from functions.ticks import NO_TICKS
 from tests.desk import FREE, TEN, account, instrument, lax, signal_rows, strategy, tick, tick_name, tick_rows
 from tests.market import orders_for, walk
+from tests.tables import TABLES
 
 TIGHT = lax(max_position=15, max_orders_per_second=6, duplicate_window_ms=40, max_daily_loss="300", max_open_orders=30)
 
@@ -31,6 +32,7 @@ class Wire:
             instruments or [instrument(1), instrument(2)],
             [account(a, venue=venue, limits=limits or lax(), capital=capital) for a in accounts],
             [strategy(name, (1, 2), accounts) for name in names],
+            TABLES,
         )
         self.publisher = Publisher(self.shard, "paper")
         self.raw: list[Publication] = []
@@ -63,6 +65,7 @@ def busy_day():
             account("b", venue=PaperVenue()),
         ],
         [strategy("s0", tokens, ["a", "b"]), strategy("s1", tokens, ["b"], product="CNC")],
+        TABLES,
     )
     ticks = walk(2_000, 5, 0.002, 3, step_ns=7_000_000)
     ticks["time"][1_000:] += 86_400 * 10**9
@@ -249,7 +252,7 @@ def test_one_signal_is_told_once_and_answered_by_each_account():
 
 
 def test_a_signal_that_no_account_follows_is_told_all_the_same():
-    shard = Shard([instrument(1)], [account("a")], [strategy("s", (1,), ())])
+    shard = Shard([instrument(1)], [account("a")], [strategy("s", (1,), ())], TABLES)
     ticks = [tick(100.0, 1).buy(5)]
     signals = signal_rows(ticks)
 

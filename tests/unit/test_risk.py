@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from functions.events import PaperVenue
 from functions.risk import RULES, explain
 from tests.desk import FREE, Desk, account, instrument, lax, strategy, tick
 
@@ -147,17 +148,55 @@ def test_a_refusal_outside_the_session_names_the_part_that_is_next_or_the_last(a
     assert (reason.rule, reason.limit) == ("session", expected)
 
 
+FIRST_AFTER, LAST = 240, 239  # 2027-01-01, Friday, the first day after the calendar; 2026-12-31, Thursday, its last
+LAST_BEFORE, FIRST = -7796, -7793  # 2004-12-31, Friday; 2005-01-03, Monday, its first session
+
+
 @pytest.mark.parametrize(
-    ("days", "expected"),
+    ("days", "expected"), [(FIRST_AFTER, ["session"]), (LAST, ALLOWED), (LAST_BEFORE, ["session"]), (FIRST, ALLOWED)]
+)
+def test_a_day_that_the_calendar_does_not_know_has_no_session(days, expected):
+    """09:55, where every day of the calendar trades."""
+    assert refused(buy(Desk(), at=days * 86_400.0 - 300)) == expected
+
+
+def test_the_table_is_not_read_beyond_its_ends():
+    desk = Desk()
+    for days in (LAST_BEFORE, FIRST, LAST, FIRST_AFTER, FIRST_AFTER + 400):
+        desk.run(tick(100.0, days * 86_400.0))
+        known = days in (FIRST, LAST)
+        for field in ("opens", "closes", "cut_offs"):
+            assert desk.shard.shard[0][field].any() == known, (days, field)
+
+
+@pytest.mark.parametrize(("days", "expected"), [(-3232, ["session"]), (-3229, ALLOWED)])  # 2017-06-30, 2017-07-03
+def test_a_day_before_the_charges_has_no_session_for_an_account_that_pays_them(days, expected):
+    at = days * 86_400.0
+
+    assert refused(buy(Desk(venue=PaperVenue(price="last")), at=at)) == expected
+    assert refused(buy(Desk(), at=at)) == ALLOWED
+
+
+@pytest.mark.parametrize(
+    ("exchange", "days", "expected"),
     [
-        (240, ["session"]),  # 2027-01-01, Friday, the first day after the calendar
-        (239, ALLOWED),  # 2026-12-31, Thursday, its last
-        (-1220, ["session"]),  # 2023-01-02, Monday: the calendar knows it, the charges do not
-        (-1129, ALLOWED),  # 2023-04-03, Monday, the first session with charges
+        ("BSE", -2836, ["instrument"]),  # 2018-07-31: BSE took ₹1.50 a trade, which no rate can say
+        ("BSE", -2835, ALLOWED),
+        ("NSE", -2836, ALLOWED),
     ],
 )
-def test_a_day_that_the_calendar_or_the_charges_do_not_know_has_no_session(days, expected):
-    assert refused(buy(Desk(), at=days * 86_400.0)) == expected
+def test_what_has_no_known_charges_is_not_tradable(exchange, days, expected):
+    desk = Desk([instrument(exchange=exchange)], venue=PaperVenue(price="last"))
+
+    assert refused(buy(desk, at=days * 86_400.0)) == expected
+
+
+def test_an_instrument_is_tradable_again_from_the_day_on_which_its_charges_are_known():
+    desk = Desk([instrument(exchange="BSE")], venue=PaperVenue(price="last"))
+    buy(desk, at=-2836 * 86_400.0)
+    buy(desk, at=-2835 * 86_400.0)
+
+    assert (desk.refused, desk.account("orders")) == ([["instrument"]], 1)
 
 
 def test_a_holiday_has_no_session():

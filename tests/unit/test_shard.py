@@ -8,6 +8,7 @@ from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch, venue
 from functions.signals import NO_SIGNALS
 from functions.ticks import NO_TICKS
 from tests.desk import LAX, TEN, Desk, account, instrument, signal_rows, strategy, tick, tick_rows
+from tests.tables import TABLES
 
 TOKENS = [11, 22]
 
@@ -17,6 +18,7 @@ def shard(*, accounts=("b", "a"), strategies=None, instruments=None, **more):
         instruments or [instrument(t) for t in TOKENS],
         [account(name) for name in accounts],
         strategies or [strategy("z", TOKENS, ["b", "a"]), strategy("m", TOKENS, ["a"])],
+        TABLES,
         **more,
     )
 
@@ -53,16 +55,16 @@ def test_a_strategy_that_names_an_account_the_shard_does_not_hold_is_refused():
     with pytest.raises(ValueError, match="account 'c' is not one of a, b"):
         shard(strategies=[strategy("m", TOKENS, ["c"])])
     with pytest.raises(ValueError, match="account 'c' is not one of none"):
-        Shard([instrument(1)], [], [strategy("m", [1], ["c"])])
+        Shard([instrument(1)], [], [strategy("m", [1], ["c"])], TABLES)
 
 
 def test_accounts_of_one_shard_are_all_charged_or_none():
     with pytest.raises(ValueError, match="accounts of one shard are either all charged or none"):
-        Shard([instrument(1)], [account("a"), account("b", venue=PaperVenue())], [])
+        Shard([instrument(1)], [account("a"), account("b", venue=PaperVenue())], [], TABLES)
 
 
 def test_a_shard_without_accounts_or_instruments_decides_nothing():
-    made = Shard([], [], [])
+    made = Shard([], [], [], TABLES)
 
     assert made.run(tick_rows([tick(100.0, instrument=-2)])) == NO_DECISIONS
 
@@ -129,7 +131,7 @@ def test_the_last_price_is_written_into_each_signal():
 def test_an_output_that_fills_up_in_the_middle_of_a_batch_loses_nothing():
     ticks = [tick(100.0 + 0.05 * (n % 7), 0.01 * n).buy(1).sell(2_000_000) for n in range(400)]
     small, large = (Desk() for _ in range(2))
-    large.shard = Shard([instrument()], [account(limits=LAX)], [strategy()], buffer=1 << 16)
+    large.shard = Shard([instrument()], [account(limits=LAX)], [strategy()], TABLES, buffer=1 << 16)
 
     small.run(*ticks)
     large.run(*ticks)

@@ -8,6 +8,7 @@ from functions.calendar import INDIA, MINUTE, SECOND
 from functions.silences import silences
 from functions.ticks import TICK
 from tests.desk import instrument
+from tests.tables import CALENDAR
 
 
 def at(clock: str) -> int:
@@ -18,7 +19,7 @@ def at(clock: str) -> int:
 def told(times, spacing=0):
     rows = np.zeros(len(times), TICK)
     rows["time"] = times
-    return [(r.kind, r.count) for r in silences(rows, [instrument()], np.array([spacing]))]
+    return [(r.kind, r.count) for r in silences(rows, [instrument()], np.array([spacing]), CALENDAR)]
 
 
 MORNING = [at("09:15:00") + n * SECOND for n in range(0, 2_700, 5)]

@@ -19,7 +19,7 @@ from functions.bad_ticks import (
     UNKNOWN_INSTRUMENT,
     counted,
 )
-from functions.calendar import SECOND, midnight, session_parts
+from functions.calendar import SECOND, midnight
 from functions.events import InstrumentConfig
 from functions.kernel import records
 from functions.money import micro
@@ -27,6 +27,7 @@ from functions.price_paths import CALM, INSTRUMENTS, TURBULENT, Market, Simulate
 from functions.quality import judge, no_ticks_seen
 from functions.simulator import BLOCK_S, day
 from functions.ticks import UNKNOWN
+from tests.tables import CALENDAR
 
 DATE = dt.date(2026, 11, 20)
 MARKET = Market()
@@ -38,7 +39,7 @@ class Day:
     """A whole day in one piece."""
 
     def __init__(self, market: Market = MARKET, date: dt.date = DATE, seed: int = 1, rate: float = 0.0) -> None:
-        chunks = list(day(market, date, seed, chunk_s=60.0, bad_tick_rate=rate))
+        chunks = list(day(market, date, seed, CALENDAR, chunk_s=60.0, bad_tick_rate=rate))
         self.ticks = np.concatenate([c.ticks for c in chunks])
         self.depth = np.concatenate([c.depth for c in chunks])
         self.faults = np.concatenate([c.faults for c in chunks])
@@ -69,11 +70,13 @@ def test_the_instruments_are_those_that_the_demo_trades():
 
 def test_every_tick_lies_within_the_session_of_its_class(friday):
     for n, instrument in enumerate(MARKET.configs):
-        [(opens, closes)] = session_parts(DATE, 2 if instrument.kind == "FUT" else int(instrument.closing_auction))
+        [(opens, closes)] = CALENDAR.session_parts(
+            DATE, 2 if instrument.kind == "FUT" else int(instrument.closing_auction)
+        )
         times = friday.of(n)["time"]
         assert opens <= times.min()
         assert closes - 30 * SECOND < times.max() < closes
-    assert friday.until == session_parts(DATE, 2)[0][1]
+    assert friday.until == CALENDAR.session_parts(DATE, 2)[0][1]
 
 
 def test_ticks_come_in_event_time_order_in_whole_microseconds(friday):
@@ -98,7 +101,7 @@ def test_prices_lie_on_the_tick_grid_and_print_with_two_decimals(friday):
 
 
 def test_the_spread_is_at_least_a_tick_and_widens_when_the_market_is_turbulent(friday):
-    course = path(MARKET, DATE, 1)
+    course = path(MARKET, DATE, 1, CALENDAR)
     for n in SHARES:
         ticks = friday.of(n)
         ticks = ticks[(ticks["bid"] > 0) & (ticks["ask"] > 0)]
@@ -122,7 +125,9 @@ def test_the_day_is_busy_at_the_open_and_the_close_and_quiet_at_noon(friday):
 def test_shares_move_together_and_the_index_moves_with_them():
     """One-minute returns of three days without circuit and halt."""
     market = replace(MARKET, circuit_s=0, halt_s=0)
-    returns = np.concatenate([np.diff(np.log(path(market, DATE, seed).middles[::60]), axis=0) for seed in (1, 2, 3)])
+    returns = np.concatenate(
+        [np.diff(np.log(path(market, DATE, seed, CALENDAR).middles[::60]), axis=0) for seed in (1, 2, 3)]
+    )
     correlation = np.corrcoef(returns.T)
     pairs = correlation[np.ix_(SHARES, SHARES)][np.triu_indices(len(SHARES), 1)]
     assert 0.25 < pairs.mean() < 0.65
@@ -131,13 +136,13 @@ def test_shares_move_together_and_the_index_moves_with_them():
 
 
 def test_an_ordinary_minute_moves_a_share_by_a_twentieth_to_a_tenth_of_a_percent():
-    returns = np.diff(np.log(path(MARKET, DATE, 1).middles[::60, SHARES]), axis=0)
+    returns = np.diff(np.log(path(MARKET, DATE, 1, CALENDAR).middles[::60, SHARES]), axis=0)
     typical = np.median(np.abs(returns), axis=0) / 0.6745  # the deviation of a normal distribution with this median
     assert ((typical > 0.0005) & (typical < 0.0012)).all(), typical
 
 
 def test_volatility_has_three_regimes_that_last_for_minutes():
-    courses = [path(MARKET, DATE, seed) for seed in range(6)]
+    courses = [path(MARKET, DATE, seed, CALENDAR) for seed in range(6)]
     regimes = np.concatenate([c.regimes for c in courses])
     shares = np.bincount(regimes, minlength=3) / len(regimes)
     assert (shares > 0.05).all(), shares
@@ -149,7 +154,7 @@ def test_volatility_has_three_regimes_that_last_for_minutes():
 def test_there_is_momentum_within_half_a_minute_and_reversion_after_it():
     """Variance of RELIANCE's returns for each second they span, six days: it rises up to 40 s, then falls."""
     market = replace(MARKET, circuit_s=0, halt_s=0)
-    logs = [np.log(path(market, DATE, seed).middles[:, 0]) for seed in range(6)]
+    logs = [np.log(path(market, DATE, seed, CALENDAR).middles[:, 0]) for seed in range(6)]
 
     def variance(step: int) -> float:
         return float(np.mean([np.var(log[step:] - log[:-step]) / step for log in logs]))
@@ -222,7 +227,7 @@ def test_one_share_is_halted_for_four_minutes_while_the_others_tick(friday):
 
 def test_prices_sometimes_gap(friday):
     """Some second moves a share by more than ten of its usual seconds."""
-    course = path(MARKET, DATE, 1)
+    course = path(MARKET, DATE, 1, CALENDAR)
     returns = np.abs(np.diff(np.log(course.middles[:, SHARES]), axis=0))
     assert (returns / course.volatility[:, SHARES]).max() > 10
 
@@ -267,21 +272,21 @@ def test_the_gate_drops_exactly_the_bad_ticks_that_reach_it(bad_friday):
 
 def test_a_day_is_drawn_at_fifty_thousand_ticks_a_second_or_more():
     began = time.process_time()
-    count = sum(len(chunk.ticks) for chunk, _ in zip(day(MARKET, DATE, 5), range(3600), strict=False))
+    count = sum(len(chunk.ticks) for chunk, _ in zip(day(MARKET, DATE, 5, CALENDAR), range(3600), strict=False))
     assert count / (time.process_time() - began) > 50_000
 
 
 def test_the_first_chunk_does_not_wait_for_the_day():
     """Drawn lazily: the first minute takes a small part of the time of the whole day."""
-    first = next(day(MARKET, DATE, 1))
-    assert first.until == session_parts(DATE, 0)[0][0] + SECOND
+    first = next(day(MARKET, DATE, 1, CALENDAR))
+    assert first.until == CALENDAR.session_parts(DATE, 0)[0][0] + SECOND
     assert BLOCK_S == 60
 
 
 @pytest.mark.parametrize(("date", "message"), [(dt.date(2026, 11, 24), "closed"), (dt.date(2027, 1, 4), "not covered")])
 def test_a_day_without_a_session_is_refused(date, message):
     with pytest.raises(ValueError, match=message):
-        next(day(MARKET, date, 1))
+        next(day(MARKET, date, 1, CALENDAR))
 
 
 def test_the_hour_of_muhurat_is_a_short_day_with_its_circuit_and_halt():
@@ -302,7 +307,7 @@ def test_two_indices_keep_their_own_times():
     market = Market(
         (*INSTRUMENTS, replace(INSTRUMENTS[INDEX], config=InstrumentConfig(2, "B", "NSE", "INDEX", "0", 0)))
     )
-    chunks = [chunk for chunk, _ in zip(day(market, DATE, 1, chunk_s=60.0), range(3), strict=False)]
+    chunks = [chunk for chunk, _ in zip(day(market, DATE, 1, CALENDAR, chunk_s=60.0), range(3), strict=False)]
     ticks = np.concatenate([c.ticks for c in chunks])
     for n in (INDEX, 8):
         assert (np.diff(ticks["time"][ticks["instrument"] == n]) > 0).all()
@@ -317,6 +322,6 @@ def test_a_market_that_cannot_be_is_refused(wrong):
 
 def test_a_rate_or_a_chunk_that_cannot_be_is_refused():
     with pytest.raises(ValueError, match=r"was -0\.1"):
-        day(MARKET, DATE, 1, bad_tick_rate=-0.1)
+        day(MARKET, DATE, 1, CALENDAR, bad_tick_rate=-0.1)
     with pytest.raises(ValueError, match="longer than 0 seconds"):
-        day(MARKET, DATE, 1, chunk_s=0.0)
+        day(MARKET, DATE, 1, CALENDAR, chunk_s=0.0)
