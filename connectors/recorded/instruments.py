@@ -2,7 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from math import gcd
+from math import gcd, inf
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,11 +14,13 @@ from connectors.recorded.columns import BETWEEN, Selection
 from connectors.recorded.lists import Listed, Lists, day_in, exchange_in, kind_in
 from connectors.recorded.names import meanings
 from connectors.recorded.tables import Table
-from functions.arrays import Integers
+from functions.arrays import Floats, Integers
+from functions.calendar import session_class
 from functions.derivatives import kind_of_derivative
 from functions.events import Exchange, InstrumentConfig, InstrumentKind
 from functions.file_names import read_name, symbol_of
 from functions.lot_and_tick import finer_than_five_paise, lots_of
+from functions.price_unit import why_paise
 from functions.symbols import exchange_of, kind_of, plain_name, same_name
 
 _GENERATED: Final = ("part", "data", "file", "chunk", "batch")  # names that programs give to parts of a table
@@ -36,6 +38,9 @@ class _Known:
     given: InstrumentConfig | None = None
     seen_lot: int = 0  # the largest number that divides every quantity that was seen; 0 = none was
     finer: int = 0  # prices that are no multiple of five paise
+    with_paise: int = 0  # prices that are not whole
+    lowest: float = inf
+    different: int = 0  # of whole prices
 
 
 class Roster:
@@ -55,6 +60,15 @@ class Roster:
     @property
     def names(self) -> list[str]:
         return [known.symbol for known in self._known]
+
+    def session_classes(self) -> Integers:
+        """The session class of every instrument that is known so far."""
+        return np.array([session_class(k.kind, self._closing_auction(k)) for k in self._known], np.int64)
+
+    def _closing_auction(self, known: _Known) -> bool:
+        if known.given is not None:
+            return known.given.closing_auction
+        return known.kind == "EQ" and known.exchange == "NSE" and self.lists.has_futures(same_name(known.symbol))
 
     def _add(self, known: _Known) -> int:
         n = len(self._known)
@@ -154,6 +168,36 @@ class Roster:
                 lots = lots_of(np.nan_to_num(columns[name]).astype(np.int64), instrument, count)
                 for n in np.flatnonzero(lots).tolist():
                     self._known[n].seen_lot = gcd(self._known[n].seen_lot, int(lots[n]))
+        self._measure_whole(columns["price" if "price" in columns else "close"], instrument)
+
+    def _measure_whole(self, prices: Floats, instrument: Integers) -> None:
+        """Learns which instruments have whole prices only."""
+        with_paise = np.bincount(instrument[prices != np.rint(prices)], minlength=len(self._known))
+        for n in np.flatnonzero(with_paise).tolist():
+            self._known[n].with_paise += int(with_paise[n])
+        whole = (with_paise[instrument] == 0) & (prices > 0)
+        if not whole.any():
+            return
+        for n in np.unique(instrument[whole]).tolist():
+            different = np.unique(prices[whole & (instrument == n)])
+            self._known[n].lowest = min(self._known[n].lowest, float(different[0]))
+            self._known[n].different += len(different)
+
+    def refuse_paise(self) -> None:
+        """Raises: `DataError` for prices that must be paise."""
+        for known in self._known:
+            if known.with_paise or not known.different:
+                continue
+            told = known.listed.tick_size if known.listed else known.given.tick_size if known.given else ""
+            reason = why_paise(
+                plain_name(known.symbol), known.kind, known.lowest, known.different, tick=float(told or 0),
+                last=known.listed.last_price if known.listed else 0.0,
+            )  # fmt: skip
+            if reason:
+                raise DataError(
+                    f"the prices of {plain_name(known.symbol)} seem to be paise: {reason}",
+                    remedy="--unit paise, or --unit rupees if they are rupees all the same",
+                )
 
     def configs(self) -> list[InstrumentConfig]:
         """The instruments; of those that nobody described, the tick and lot size that their prices and quantities keep to."""
@@ -166,7 +210,7 @@ class Roster:
             return InstrumentConfig(known.token, symbol, known.exchange, "INDEX", "0", 0, enabled=enabled)
         lot = (listed.lot_size if listed else 0) or (known.seen_lot if known.kind != "EQ" else 1) or 1
         tick = (listed.tick_size if listed else "") or ("0.01" if known.finer else "0.05")
-        auction = known.kind == "EQ" and known.exchange == "NSE" and self.lists.has_futures(same_name(known.symbol))
+        auction = self._closing_auction(known)
         return InstrumentConfig(known.token, symbol, known.exchange, known.kind, tick, lot, auction, enabled)
 
 

@@ -75,6 +75,8 @@ def read(
             f"no rows between {start or 'the beginning'} and {end or 'the end'} in {', '.join(map(str, paths))}",
             remedy="choose dates that the files cover",
         )
+    if not options.unit:
+        roster.refuse_paise()
     configs = roster.configs()
     notes = [note for part in parts for note in part.notes]
     spacing = _spacing(len(configs), parts)
@@ -132,6 +134,5 @@ def _spacing(count: int, parts: list[Part]) -> Integers:
     """How far apart an instrument's rows usually are: its bars, or 0 for ticks."""
     spacing = np.zeros(count, np.int64)
     for part in parts:
-        if part.bar:
-            spacing[np.unique(part.rows["instrument"])] = part.bar
+        np.maximum(spacing[: len(part.lengths)], part.lengths, out=spacing[: len(part.lengths)])
     return spacing

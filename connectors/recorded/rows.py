@@ -4,21 +4,23 @@ columns ─► of which instrument ─► in order? ─► within the window ─
 """
 
 import datetime as dt
+import re
 from dataclasses import dataclass, field
 from typing import Any, Final
 
 import numpy as np
 
 from connectors.errors import DataError
+from connectors.recorded.bars import prints_of
 from connectors.recorded.columns import failing, selection
 from connectors.recorded.instruments import Roster
 from connectors.recorded.judging import Unreadable, judged
-from connectors.recorded.notes import Note, clock_text, notes_of, passed_over_note
+from connectors.recorded.names import BARS
+from connectors.recorded.notes import Note, notes_of, passed_over_note
 from connectors.recorded.tables import Table
 from functions.arrays import Floats, Integers
-from functions.bars import PRINTS_A_BAR, ticks_of_bars
-from functions.calendar import DAY, INDIA, IST_OFFSET, MINUTE, SECOND, Calendar, day_of
-from functions.ticks import DEPTH, LEVELS, NO_DEPTH, NO_RANGES, TICK, Rows
+from functions.calendar import DAY, INDIA, IST_OFFSET, MINUTE, SECOND, Calendar
+from functions.ticks import DEPTH, LEVELS, NO_DEPTH, NO_RANGES, NO_TICKS, TICK, Rows
 
 _MAX_I4: Final = 2**31 - 1
 _OPENS, _CLOSES = 9 * 60 * MINUTE, 940 * MINUTE  # of the day in India, pre-open and the latest close included
@@ -32,7 +34,7 @@ class Part:
     depth: Rows  # as long as the rows, or empty
     unreadable: list[Unreadable]
     notes: list[Note] = field(default_factory=list)
-    bar: int = 0  # length of its bars, ns; 0 = ticks
+    lengths: Integers = field(default_factory=lambda: np.zeros(0, np.int64))  # of each instrument's bars, ns; 0 = ticks
     ranges: Rows = field(default_factory=lambda: NO_RANGES)  # as long as the rows, or empty
 
 
@@ -59,9 +61,13 @@ def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool, ca
             f"{table.path}: row {first.row} (line {first.line}) {first.reason}: {first.text!r}{more}",
             remedy="correct or remove the row, or say how the file is to be read: --column, --time-format, --decimal",
         )
-    columns = {name: values[good] for name, values in columns.items()}
+    if not good.all():
+        columns = {name: values[good] for name, values in columns.items()}
     if not len(columns["time"]):
         raise DataError(f"{table.path} has no rows that can be read", remedy="leave it out, or record it again")
+    if table.options.unit == "paise":
+        in_paise = [name for name in columns if name in (*BARS, "price") or re.fullmatch(r"(bid|ask)\d?", name)]
+        columns |= {name: columns[name] / 100 for name in in_paise}
     instrument = roster.index(asked, columns)
     time = np.ascontiguousarray(columns["time"]).astype(np.int64) * 1000
     if not asked.clock.is_told:
@@ -71,15 +77,22 @@ def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool, ca
         columns = {name: values[order] for name, values in columns.items()}
         time, instrument = time[order], instrument[order]
     _refuse_unsorted(table, time, instrument, np.flatnonzero(good), roster.names)
+    notes = [passed_over_note(kind, count, time) for kind, count in passed_over.items()]
+    made = None
+    if table.is_bars:
+        columns |= {name: _printed(columns[name]) for name in BARS}
+        made = prints_of(table, columns, time, instrument, roster.session_classes(), notes, calendar)
     if window[0] > time[0] or window[1] <= time[-1]:
         inside = (time >= window[0]) & (time < window[1])
         columns = {name: values[inside] for name, values in columns.items()}
         time, instrument = time[inside], instrument[inside]
+        made = made and made.within(window)
+    if not len(time):
+        return Part(NO_TICKS, NO_DEPTH, unreadable)
     roster.measure(columns, instrument)
-    notes = [passed_over_note(kind, count, time) for kind, count in passed_over.items()]
     notes += notes_of(columns, time, instrument, table.is_bars)
-    if table.is_bars:
-        return _bars(table, columns, time, instrument, unreadable, notes, calendar)
+    if made is not None:
+        return Part(made.ticks, NO_DEPTH, unreadable, notes, made.lengths, made.ranges)
     return _ticks(table, columns, time, instrument, unreadable, notes)
 
 
@@ -169,61 +182,3 @@ def _printed(prices: Floats, notes: list[Note] | None = None, time: Integers | N
         detail = f"{count} prices had passed through 32-bit floats and are paise again, e.g. {float(prices[narrow][0])}"
         notes.append(Note("float32_price", count, detail, -1, int(time[narrow][0]), int(time[narrow][-1])))
     return np.where(narrow, rounded, prices)
-
-
-def _bars(
-    table: Table, columns: dict[str, Any], time: Integers, instrument: Integers, unreadable: list[Unreadable],
-    notes: list[Note], calendar: Calendar,
-) -> Part:  # fmt: skip
-    bar = _bar_length(table, time, instrument)
-    prices = [_printed(columns[name]) for name in ("open", "high", "low", "close")]
-    volume = np.nan_to_num(columns["volume"]).astype(np.int64) if "volume" in columns else np.zeros(len(time), np.int64)
-    order = np.lexsort((np.arange(len(time)), time, instrument))
-    facts = np.stack([instrument[order], time[order], volume[order], *(p[order] for p in prices)])
-    repeats = np.zeros(len(time), bool)
-    repeats[1:] = (facts[:, 1:] == facts[:, :-1]).all(axis=0)
-    once = order[~repeats]
-    opens, highs, lows, closes = (p[once] for p in prices)
-    ends = _ends(time[once], instrument[once], bar, calendar)
-    prints = ticks_of_bars(time[once], ends, opens, highs, lows, closes, volume[once], instrument[once])
-    again = np.cumsum(~repeats) - 1  # a bar that is there twice is its prints twice, not its volume twice
-    rows, ranges = (part.reshape(-1, PRINTS_A_BAR)[again].reshape(-1) for part in prints)
-    for at in np.flatnonzero(repeats).tolist():
-        when = int(time[order[at]])
-        detail = f"the bar of {clock_text(when)} is there twice"
-        notes.append(Note("duplicate_bar", 1, detail, int(instrument[order[at]]), when, when))
-    by_time = np.argsort(rows["time"], kind="stable")
-    return Part(rows[by_time], NO_DEPTH, unreadable, notes, bar, ranges[by_time])
-
-
-def _ends(time: Integers, instrument: Integers, bar: int, calendar: Calendar) -> Integers:
-    """Where each bar ends: after its length, with the next one of its instrument or with the last session of its day.
-
-    The bars of an instrument follow each other in order of time.
-    """
-    ends = time + bar
-    following = np.flatnonzero(np.diff(instrument) == 0)
-    ends[following] = np.minimum(ends[following], time[following + 1])
-    for day in np.unique(day_of(time)).tolist():
-        close = calendar.last_close(day)
-        if close is not None:
-            within = (day_of(time) == day) & (time < close)
-            ends[within] = np.minimum(ends[within], close)
-    return ends
-
-
-def _bar_length(table: Table, time: Integers, instrument: Integers) -> int:
-    """The commonest distance of two bars. Raises: `DataError` where it is no whole minutes, or a day."""
-    order = np.argsort(instrument, kind="stable")
-    steps = np.diff(time[order])
-    steps = steps[(steps > 0) & (np.diff(instrument[order]) == 0)]
-    if not len(steps):
-        return MINUTE
-    lengths, counts = np.unique(steps, return_counts=True)
-    bar = int(lengths[counts.argmax()])
-    if bar % MINUTE or bar >= DAY // 4:
-        raise DataError(
-            f"{table.path} has bars of {bar / MINUTE:g} minutes",
-            remedy="use bars of one minute, or of a few whole minutes",
-        )
-    return bar

@@ -581,9 +581,10 @@ def test_a_field_that_is_no_number_makes_a_row_unreadable_an_empty_one_does_not(
 
 
 def test_a_bar_that_opens_above_its_high_is_reported_and_passed_on(write):
-    recording = read([write("timestamp,open,high,low,close,volume", "2025-10-08 09:15:00,12,11,9,10,100")])
+    bars = ("2025-10-08 09:15:00,12,11,9,10,100", "2025-10-08 09:16:00,10,11,9,10,100")
+    recording = read([write("timestamp,open,high,low,close,volume", *bars)])
     assert reports(recording)["impossible_bar", "SBIN"][0] == 1
-    assert len(recording.ticks) == 2
+    assert len(recording.ticks) == 4
 
 
 # --- speed ------------------------------------------------------------------------------------------------------------------

@@ -11,11 +11,11 @@ import pytest
 
 from connectors.errors import ConfigError, DataError
 from connectors.recorded.options import ReadingOptions, reading_options, words_of
-from connectors.recorded.reading import read
+from connectors.recorded.reading import Recording, read
 from functions.calendar import INDIA, SECOND
-from tests.integration.test_recorded import at, parquet, reports, told, write
+from tests.integration.test_recorded import Write, at, parquet, reports, told, write
 
-__all__ = ["write"]
+__all__ = ["Write", "write"]
 FILES = Path(__file__).parents[1] / "files" / "parquet"
 TEN = at("2026-04-22 10:00:00")
 
@@ -493,6 +493,123 @@ def test_what_is_not_read_is_refused_with_what_to_do(tmp_path, name):
     with pytest.raises(DataError, match=name) as refused:
         read([tmp_path / name])
     assert "CSV" in refused.value.remedy
+
+
+# --- units ------------------------------------------------------------------------------------------------------------------
+
+
+def test_prices_in_paise_are_refused_and_read_when_told(write):
+    path = write(
+        "timestamp,ltp,bid,ask", "2026-04-22 10:00:00,86505,86500,86510", "2026-04-22 10:00:01,86510,86505,86515"
+    )
+    with pytest.raises(
+        DataError, match="prices of SBIN seem to be paise: all prices are whole numbers from 86,505"
+    ) as refused:
+        read([path])
+    assert refused.value.remedy.startswith("--unit paise")
+    paise = read([path], options=reading_options(unit="paise"))
+    assert told(paise, "price", "bid", "ask") == [("SBIN", 865.05, 865.0, 865.1), ("SBIN", 865.1, 865.05, 865.15)]
+    assert [i.tick_size for i in paise.instruments] == ["0.05"]
+    assert first(path, unit="rupees")[1] == 86505.0
+
+
+def test_one_price_with_paise_shows_that_all_are_rupees(write):
+    path = write("timestamp,ltp", "2026-04-22 10:00:00,86505", "2026-04-22 10:00:01,86505.05")
+    assert first(path)[1] == 86505.0
+
+
+def test_bars_in_paise_are_read_when_told(write):
+    rows = [f"2026-04-22 10:0{n}:00,86505,86600,86400,86500,100" for n in range(2)]
+    recording = read([write("timestamp,open,high,low,close,volume", *rows)], options=reading_options(unit="paise"))
+    assert recording.ticks["price"].tolist() == [865.05, 865.0, 865.05, 865.0]
+    assert recording.ranges["high"].tolist() == [0, 866_000_000, 0, 866_000_000]
+
+
+# --- bars -------------------------------------------------------------------------------------------------------------------
+
+
+def bars(write: Write, *clocks: str, name: str = "SBIN.csv") -> Path:
+    return write(
+        "timestamp,open,high,low,close", *(f"2026-04-22 {clock}:00,100,101,99,100.05" for clock in clocks), name=name
+    )
+
+
+def closes(recording: Recording) -> list[str]:
+    """When each bar's closing print is, one microsecond before the bar's end, shown as that end."""
+    ends = recording.ticks["time"][recording.ranges["high"] > 0] + 1_000
+    return [dt.datetime.fromtimestamp(t // SECOND, INDIA).strftime("%H:%M:%S") for t in ends.tolist()]
+
+
+def test_the_last_bar_of_a_day_ends_with_the_session(write):
+    assert closes(read([bars(write, "13:15", "14:15", "15:15")])) == ["14:15:00", "15:15:00", "15:30:00"]
+
+
+def test_bars_with_holes_have_the_length_of_their_smallest_distance(write):
+    assert closes(read([bars(write, "10:00", "10:02", "10:04", "10:05")])) == [
+        "10:01:00",
+        "10:03:00",
+        "10:05:00",
+        "10:06:00",
+    ]
+
+
+def test_instruments_of_one_file_may_have_bars_of_different_lengths(write):
+    rows = [("A", "10:00"), ("B", "10:00"), ("B", "10:01"), ("A", "10:05"), ("C", "10:05")]
+    lines = [f"{symbol},2026-04-22 {clock}:00,100,101,99,100.05" for symbol, clock in rows]
+    path = write("symbol,timestamp,open,high,low,close", *lines[:4], name="all.csv")
+    assert closes(read([path])) == ["10:01:00", "10:02:00", "10:05:00", "10:10:00"]
+    with pytest.raises(
+        DataError, match="nothing tells how long its bars are, no two of an instrument lie within one session"
+    ):
+        read([write("symbol,timestamp,open,high,low,close", *lines, name="all.csv")])
+
+
+def test_an_instrument_with_one_bar_has_those_of_the_others_in_its_file(write):
+    rows = [("A", "10:00"), ("B", "10:03"), ("A", "10:05")]
+    lines = [f"{symbol},2026-04-22 {clock}:00,100,101,99,100.05" for symbol, clock in rows]
+    assert closes(read([write("symbol,timestamp,open,high,low,close", *lines, name="all.csv")])) == [
+        "10:05:00",
+        "10:08:00",
+        "10:10:00",
+    ]
+
+
+@pytest.mark.parametrize("times", [("10:00",), ("09:15", "09:15")])
+def test_bars_whose_length_nothing_tells_are_refused_and_read_when_told(write, times):
+    lines = [f"2026-04-2{n} {clock}:00,100,101,99,100.05" for n, clock in enumerate(times, start=2)]
+    path = write("timestamp,open,high,low,close", *lines)
+    with pytest.raises(
+        DataError, match="nothing tells how long its bars are, no two of them lie within one session"
+    ) as refused:
+        read([path])
+    assert "--bar 1m" in refused.value.remedy
+    begins = int(times[0][:2]) * 60 + int(times[0][3:]) + 15
+    assert closes(read([path], options=reading_options(bar="15m")))[0] == f"{begins // 60:02d}:{begins % 60:02d}:00"
+
+
+def test_bars_of_a_day_are_refused_whatever_their_type(tmp_path):
+    select = "SELECT TIMESTAMP '2026-04-0{}' AS date, 1.0 AS open, 1.0 AS high, 1.0 AS low, 1.0 AS close"
+    path = parquet(tmp_path / "SBIN.parquet", " UNION ALL ".join(select.format(day) for day in (1, 2, 6)))
+    with pytest.raises(DataError, match="has bars of a day"):
+        read([path])
+
+
+def test_times_that_mark_the_ends_of_bars_are_refused_and_read_when_told(write):
+    clocks = [f"{9 + (15 + 15 * n) // 60:02d}:{(15 + 15 * n) % 60:02d}" for n in range(1, 26)]
+    path = bars(write, *clocks)
+    with pytest.raises(DataError, match="their times seem to mark where bars end") as refused:
+        read([path])
+    assert "--bar-time end" in refused.value.remedy
+    ended = read([path], options=reading_options(bar_time="end"))
+    assert closes(ended) == [f"{clock}:00" for clock in clocks]
+    assert ended.ticks["time"][0] == at("2026-04-22 09:15:00")
+    assert closes(read([path], options=reading_options(bar_time="start")))[0] == "09:45:00"
+
+
+def test_a_window_of_one_bar_knows_the_length_from_the_whole_file(write):
+    window = (dt.datetime(2026, 4, 22, 10, 5, tzinfo=INDIA), dt.datetime(2026, 4, 22, 10, 10, tzinfo=INDIA))
+    recording = read([bars(write, "10:00", "10:05", "10:10")], start=window[0], end=window[1])
+    assert closes(recording) == ["10:10:00"]
 
 
 # --- what the user says -----------------------------------------------------------------------------------------------------
