@@ -11,7 +11,7 @@ from typing import Any, Final
 from functions.shard import Shard
 
 _OF_THE_SHARD: Final = (
-    "now", "second", "day", "rates", "opens", "closes", "cut_offs", "numbered", "ordinal",
+    "now", "second", "day", "numbered", "ordinal",
 )  # fmt: skip
 _OF_ACCOUNTS: Final = (
     "realised", "unrealised", "charges", "gross", "committed", "max_drawdown", "signals", "rejected", "orders", "fills",
@@ -19,7 +19,7 @@ _OF_ACCOUNTS: Final = (
 )  # fmt: skip
 _IN_MONEY: Final = ("cash", "day_start", "peak")  # move with the capital
 _OF_SUBSCRIPTIONS: Final = ("realised", "unrealised", "charges", "signals", "rejected", "orders", "fills")
-_OF_INSTRUMENTS: Final = ("last", "bid", "ask", "bid_quantity", "ask_quantity", "time", "unpriced")
+_OF_INSTRUMENTS: Final = ("last", "bid", "ask", "bid_quantity", "ask_quantity", "time")
 _OF_BOOKS: Final = ("position", "cost", "working", "signal_time", "signal_quantity")
 _OF_ORDERS: Final = (
     "number", "quantity", "left", "limit", "trigger", "active", "reference", "reserved", "turnover", "charged", "fills",
@@ -94,6 +94,7 @@ def hand_over(old: Shard, new: Shard, *, share: bool = False) -> None:
     for n, token in enumerate(old.tokens):
         if token in new.index_of:
             _copy(old.instruments[n], new.instruments[new.index_of[token]], _OF_INSTRUMENTS)
+    new.take_day()
     books = _books(old, new, subscriptions)
     _held(old, new, books)
     _orders(old, new, subscriptions, books)

@@ -60,6 +60,11 @@ def segments(kind: str) -> tuple[Segment, ...]:
     return _SEGMENTS.get(kind, ())
 
 
+def charge_rows(config: InstrumentConfig) -> list[int]:
+    """The places in a version of the charges at which an instrument may trade; an index trades nowhere."""
+    return [venue(config.exchange) * len(SEGMENTS) + SEGMENTS.index(segment) for segment in segments(config.kind)]
+
+
 def instrument_table(configs: Sequence[InstrumentConfig]) -> Rows:
     """INSTRUMENT rows in the order given, nothing seen yet.
 

@@ -16,7 +16,7 @@ from functions.account import SHARD, STRATEGY
 from functions.alerts import ALERT
 from functions.codec import UNREADABLE
 from functions.events import AccountConfig, InstrumentConfig, PaperVenue, StrategyConfig
-from functions.instruments import instrument_table
+from functions.instruments import charge_rows, instrument_table
 from functions.integrity import Loose, Sizes, chained, examine
 from functions.kernel import records
 from functions.market_tables import MarketTables
@@ -299,14 +299,35 @@ class Shard:
                     f"{name}: snapshot has {theirs.shape} rows of another layout, this shard {mine.shape}"
                 )
         try:
-            examine(state, Sizes(len(self.rate_days), len(METHODS), len(self.strategies)))
+            examine(state, Sizes(len(METHODS), len(self.strategies)))
         except Loose as loose:
             raise StateMismatch(f"the snapshot does not hang together: {loose}") from loose
         for name in self.STATE:
             getattr(self, name)[...] = state[name]
+        self.take_day()
         booked = self.books[: int(self.shard["booked"][0])]
         self.book_index[...] = -1
         self.book_index[booked["subscription"], booked["instrument"]] = np.arange(len(booked))
+
+    def take_day(self) -> None:
+        """What today's row of the tables says into the state, as `account.open_day` does.
+
+        Places in the tables are no state: a snapshot made under others (with a year or a rate more) would point elsewhere.
+        """
+        day = int(self.shard["day"][0])
+        if day < 0:  # nothing seen yet
+            return
+        version = int(np.searchsorted(self.rate_days, day, "right")) - 1
+        calendar = self.tables.calendar
+        row = day - calendar.first_day
+        covered = version >= 0 and 0 <= row < calendar.days
+        self.shard["rates"] = version
+        self.shard["opens"] = calendar.sessions[row, :, :, 0] if covered else 0
+        self.shard["closes"] = calendar.sessions[row, :, :, 1] if covered else 0
+        self.shard["cut_offs"] = calendar.cut_offs[row] if covered else 0
+        for instrument, config in zip(self.instruments, self.instrument_configs, strict=True):
+            cells = charge_rows(config)
+            instrument["unpriced"] = version >= 0 and not self.rates[version]["known"][cells].all()
 
     def to_bytes(self) -> bytes:
         """The state as one blob with its version and identity."""

@@ -3,7 +3,9 @@
 import numpy as np
 import pytest
 
+from functions.calendar_text import read_calendar
 from functions.events import PaperVenue, Sizing, StrategyConfig
+from functions.market_tables import MarketTables
 from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch, venue_row
 from functions.signals import NO_SIGNALS
 from functions.ticks import NO_TICKS
@@ -18,7 +20,7 @@ def shard(*, accounts=("b", "a"), strategies=None, instruments=None, **more):
         instruments or [instrument(t) for t in TOKENS],
         [account(name) for name in accounts],
         strategies or [strategy("z", TOKENS, ["b", "a"]), strategy("m", TOKENS, ["a"])],
-        TABLES,
+        more.pop("tables", TABLES),
         **more,
     )
 
@@ -271,3 +273,63 @@ def test_books_and_money_are_rebuilt_from_the_recorded_fills_alone():
         assert again.account(name) == desk.account(name), name
     assert [again.book("position", 0, i) for i in (0, 1)] == [desk.book("position", 0, i) for i in (0, 1)] == [0, 7]
     assert [again.book("cost", 0, i) for i in (0, 1)] == [desk.book("cost", 0, i) for i in (0, 1)]
+
+
+# --- tables -----------------------------------------------------------------------------------------------------------
+
+
+def test_a_state_finds_its_day_in_other_tables():
+    """A calendar with a year more and charges of one day alone: rows and versions lie elsewhere, the day is the same."""
+    text = (
+        b'[2004.holidays]\n01-26 = "a"\n[[hours]]\nfrom = 2004-01-01\nshares = "10:00-11:00"\n'
+        b'auction_shares = "10:00-11:00"\nderivatives = "10:00-11:00"\n'
+        b'mis = { shares = "10:50", auction_shares = "10:50", derivatives = "10:50" }\n'
+    )
+    longer = read_calendar(text, TABLES.calendar)
+    tariff = TABLES.tariff.as_of(TABLES.tariff.first_date)
+    old = shard(accounts=("a",), strategies=[strategy("m", TOKENS, ["a"])])
+    old.run(tick_rows([tick(100.0)]))
+    new = shard(
+        accounts=("a",), strategies=[strategy("m", TOKENS, ["a"])], tables=MarketTables(longer, tariff, "another")
+    )
+
+    new.load(old.to_bytes())
+
+    assert (old.shard["rates"][0], new.shard["rates"][0]) == (0, 0)  # both trade free of charges
+    for field in ("opens", "closes", "cut_offs"):
+        assert (new.shard[field] == old.shard[field]).all()
+        assert new.shard[field].any()
+
+
+def test_a_state_takes_its_rates_from_the_tables_of_now():
+    charged = account("a", venue=PaperVenue(price="last"))
+    old = Shard([instrument(11)], [charged], [strategy("m", [11], ["a"])], TABLES)
+    old.run(tick_rows([tick(100.0)]))
+    as_of = TABLES.tariff.as_of(TABLES.tariff.first_date)
+    new = Shard([instrument(11)], [charged], [strategy("m", [11], ["a"])], TABLES._replace(tariff=as_of))
+
+    new.load(old.to_bytes())
+
+    assert (int(old.shard["rates"][0]), int(new.shard["rates"][0])) == (len(TABLES.tariff.versions) - 1, 0)
+
+
+def test_a_state_of_a_day_that_the_tables_do_not_know_has_no_session():
+    old, new = shard(), shard()
+    old.run(tick_rows([tick(100.0)]))
+    for day in (-1, new.tables.calendar.first_day - 1, new.tables.calendar.first_day + new.tables.calendar.days, 10**9):
+        state = old.snapshot()
+        state["shard"]["day"] = day
+        new.restore(state)
+        assert day == -1 or not new.shard["closes"].any()
+
+
+def test_what_has_no_known_charges_stays_untradable_over_a_restart():
+    configs, at = [instrument(11, exchange="BSE"), instrument(22)], -2836 * 86_400.0  # 2018-07-31
+    charged = account("a", venue=PaperVenue(price="last"))
+    old = Shard(configs, [charged], [strategy("m", TOKENS, ["a"])], TABLES)
+    old.run(tick_rows([tick(100.0, at)]))
+    new = Shard(configs, [charged], [strategy("m", TOKENS, ["a"])], TABLES)
+
+    new.load(old.to_bytes())
+
+    assert old.instruments["unpriced"].tolist() == new.instruments["unpriced"].tolist() == [1, 0]
