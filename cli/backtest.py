@@ -10,11 +10,14 @@ import numpy as np
 import typer
 
 from cli.commands import as_line
+from connectors.ending import interruptible
 from connectors.errors import ConfigError, DataError, PipelineError
 from connectors.market_tables import EXTEND, in_force, warn_of_end
+from connectors.output import kept_for_the_result
 from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
 from connectors.recorded.reading import Recording, read
 from dataflows import backtest
+from dataflows.hosts import LIMIT_S, BacktestHost
 from functions.configuration import validate_account
 from functions.costs import VENUES, Unpriced
 from functions.events import AccountConfig, InstrumentConfig, PaperVenue, RiskLimits, StrategyConfig
@@ -42,6 +45,7 @@ class BacktestOptions:
     capital: str = "1000000"
     reading: ReadingOptions = AS_THEY_SAY
     charges_as_of: str = ""  # a day whose charges hold for all days
+    strategy_limit_s: float = LIMIT_S
 
 
 def _value(name: str, text: str, parameter: Parameter | None) -> Value:
@@ -127,21 +131,18 @@ def execute(options: BacktestOptions) -> backtest.Outcome:
         name = options.strategy.rpartition(":")[2].lower()
         strategy = StrategyConfig(name, options.strategy, parameters, tokens, [ACCOUNT])
         _refuse_uncovered(recording, tables, [i for i in chosen if i.kind != "INDEX"], options.charges)
-        return backtest.run(
-            recording.ticks,
-            recording.instruments,
-            account,
-            [strategy],
-            levels=recording.depth,
-            ranges=recording.ranges,
-            tables=tables,
-        )
+        with BacktestHost(options.strategy_limit_s) as host:
+            return backtest.run(
+                recording.ticks, recording.instruments, account, [strategy], levels=recording.depth,
+                ranges=recording.ranges, tables=tables, host=host,
+            )  # fmt: skip
     except StrategyError as error:
         raise ConfigError(str(error), remedy="panda strategies list") from error
 
 
 def run_backtest(options: BacktestOptions, *, as_json: bool) -> None:
-    outcome = execute(options)
+    with interruptible(), kept_for_the_result():
+        outcome = execute(options)
     summary = outcome.summary()
     if options.charges_as_of:
         summary["charges_as_of"] = options.charges_as_of
@@ -175,7 +176,9 @@ def _hint(outcome: backtest.Outcome) -> None:
     if not outcome.failures:
         return
     first = outcome.failures[0]
-    what = f"the strategy raised on {len(outcome.failures)} ticks, first {first.error}: {first.message}"
+    lost = f"{len(outcome.failures)} ticks, the first" if len(outcome.failures) > 1 else "one:"
+    raised = ": ".join(filter(None, (first.error, first.message)))
+    what = f"strategy {first.strategy} lost {lost} {outcome.lost_first}, with {raised}"
     if outcome.failures[-1].suspended:
         raise PipelineError(
             f"{what}; it was then suspended", remedy="the figures above end there: correct the strategy"

@@ -143,6 +143,10 @@ def backtest(
     max_position: Annotated[int | None, typer.Option(help="Shares per instrument.")] = None,
     capital: Annotated[str, typer.Option(help="Rupees.")] = "1000000",
     charges_as_of: Annotated[str, typer.Option(help="YYYY-MM-DD: that day's charges for every day.")] = "",
+    strategy_limit: Annotated[
+        float,
+        typer.Option(min=0, help="Seconds that the strategy may take for 1 000 ticks, else it is suspended; 0 = any."),
+    ] = 5.0,
     json: Json = False,
     *,
     reading: Any,
@@ -152,7 +156,7 @@ def backtest(
 
     options = BacktestOptions(
         strategy, tuple(data), tuple(param or ()), instruments, slippage_bps, not no_charges, max_position, capital,
-        reading, charges_as_of,
+        reading, charges_as_of, strategy_limit,
     )  # fmt: skip
     run_backtest(options, as_json=json)
 

@@ -5,6 +5,8 @@
 
 A loop that turns, or writes, is left alone: it ends by itself. A second SIGINT ends at once, with 130. The watch is a thread
 that the system itself wakes, so that it hears of a signal also while the main thread waits within a library.
+
+A command that has nothing to finish is `interruptible`: one SIGINT raises `Interrupted`, and ends it whatever it does.
 """
 
 import os
@@ -13,8 +15,10 @@ import socket
 import sys
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import FrameType
-from typing import Final
+from typing import Final, NoReturn
 
 from connectors.dependencies import troubled
 from connectors.errors import DependencyError
@@ -92,3 +96,66 @@ def _leave(waited_s: float) -> None:
     sys.stderr.write(f"error: {DependencyError(f'stopped while a dependency is away: {reason}', remedy=remedy)}\n")
     sys.stderr.flush()
     os._exit(DependencyError.exit_code)
+
+
+# --- a command that has nothing to finish -----------------------------------------------------------------------------
+
+UNHEARD_S: Final = 1.0  # a command that has not ended so long after SIGINT does not hear it
+
+
+class Interrupted(KeyboardInterrupt):
+    """A user's Ctrl-C, told from a KeyboardInterrupt that somebody else's code has raised."""
+
+
+_interruptible = _interrupted = False
+
+
+def _interrupt(number: int, frame: FrameType | None) -> NoReturn:
+    global _interrupted  # noqa: PLW0603 - one flag a process
+    _interrupted = True
+    raise Interrupted
+
+
+def interrupted() -> bool:
+    """Whether the user has asked to end, although nobody may have let it through."""
+    return _interrupted
+
+
+def is_users(error: BaseException) -> bool:
+    """Whether an error is the user's Ctrl-C. Where nobody tells them apart every KeyboardInterrupt is."""
+    return issubclass(type(error), Interrupted if _interruptible else KeyboardInterrupt)
+
+
+@contextmanager
+def interruptible() -> Iterator[None]:
+    """Meanwhile SIGINT raises `Interrupted`; what has not ended `UNHEARD_S` later is ended with 130. For the main thread."""
+    global _interruptible, _interrupted  # noqa: PLW0603 - one flag a process
+    heard, spoken = socket.socketpair()
+    spoken.setblocking(False)
+    over = threading.Event()
+    handler = signal.signal(signal.SIGINT, _interrupt)
+    wakeup = signal.set_wakeup_fd(spoken.fileno(), warn_on_full_buffer=False)
+    watch = threading.Thread(target=_end_unheard, args=(heard, over), name="interrupts", daemon=True)
+    _interruptible, _interrupted = True, False
+    watch.start()
+    try:
+        yield
+    finally:
+        _interruptible = False
+        over.set()
+        signal.set_wakeup_fd(wakeup)
+        signal.signal(signal.SIGINT, handler)
+        spoken.close()  # which the watch hears
+        watch.join()
+        heard.close()
+
+
+def _end_unheard(heard: socket.socket, over: threading.Event) -> None:
+    """Waits for a SIGINT, and ends the process that does not end by itself."""
+    while numbers := heard.recv(64):
+        if signal.SIGINT in numbers:
+            if not over.wait(UNHEARD_S):
+                sys.stderr.write("interrupted\n")
+                sys.stderr.flush()
+                os._exit(FORCED)
+            return

@@ -7,7 +7,7 @@ to the byte, because the steps are the same functions and no step can see where 
 """
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from datetime import date
 from typing import Any, Final
@@ -15,6 +15,8 @@ from typing import Any, Final
 import numpy as np
 
 from connectors.market_tables import built_in
+from dataflows.hosts import BacktestHost
+from dataflows.surroundings import unchanged
 from functions.calendar import date_of, day_of
 from functions.events import AccountConfig, InstrumentConfig, StrategyConfig
 from functions.ids import tick_id
@@ -28,6 +30,7 @@ from functions.quality import failed, judge, no_ticks_seen, reasons
 from functions.risk import refusal_counts
 from functions.shard import Shard
 from functions.ticks import FAULTS, NO_DEPTH, NO_RANGES, Rows, copied
+from functions.timestamps import timestamp
 from strategies.roster import Failure, Roster
 
 BATCH: Final = 10_000
@@ -48,7 +51,8 @@ class Outcome:
     dropped: dict[str, int] = field(default_factory=dict)
     signals: int = 0
     orders: int = 0
-    failures: list[Failure] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)  # `row` counts from the first tick
+    lost_first: str = ""  # the tick of the first of them, in words
     refusals: dict[str, int] = field(default_factory=dict)
     fills: Rows = field(default_factory=lambda: np.empty(0, FILL))
     seconds: float = 0.0
@@ -101,16 +105,18 @@ class Outcome:
 def run(
     ticks: Rows, instruments: list[InstrumentConfig], account: AccountConfig, strategies: list[StrategyConfig], *,
     levels: Rows = NO_DEPTH, ranges: Rows = NO_RANGES, tables: MarketTables | None = None, batch: int = BATCH,
-    on_events: Callable[[list[Publication]], None] | None = None,
+    on_events: Callable[[list[Publication]], None] | None = None, host: BacktestHost | None = None,
 ) -> Outcome:  # fmt: skip
     """Runs strategies of one account over TICK rows in event-time order.
 
     `levels` are the DEPTH rows of the ticks and `ranges` their RANGE rows, or none; `tables` are those of the project if none
-    are given. With `on_events` every decided event is made, as on the topics.
+    are given. With `on_events` every decided event is made, as on the topics. `host`, which has been entered, sees to it that
+    strategies come to an end.
     Raises: `ValueError` (`StrategyError`) where the configuration cannot run.
     """
     shard = Shard(instruments, [account], strategies, tables or built_in())
-    roster = Roster(instruments, strategies)
+    with unchanged():
+        roster = Roster(instruments, strategies, host)
     publisher = Publisher(shard, account.broker) if on_events else None
     name_tick = _tick_names(ticks, shard.tokens) if on_events else None
     outcome = Outcome(shard, ticks=len(ticks), dates=dates(ticks))
@@ -124,10 +130,14 @@ def run(
         accepted = part if kept is None else part[kept]
         depth = _beside(levels, start, start + batch, kept)
         extents = _beside(ranges, start, start + batch, kept)
+        if host is not None:
+            host.place = lambda row, first=start, kept=kept: in_words(ticks, instruments, _row(first, kept, row))
         signals, failures = roster.on_batch(accepted)
         decided = shard.run(accepted, signals, depth, extents)
         outcome.signals += len(signals)
-        outcome.failures += failures
+        outcome.failures += [f._replace(row=_row(start, kept, f.row)) for f in failures]
+        if failures and not outcome.lost_first:
+            outcome.lost_first = in_words(ticks, instruments, outcome.failures[0].row)
         if len(decided.fills):
             fills.append(decided.fills)
         outcome.max_gross = max(outcome.max_gross, _highest_gross(decided.snapshots))
@@ -146,6 +156,23 @@ def _beside(rows: Rows, first: int, last: int, kept: Rows | None) -> Rows:
     """What lies beside the accepted ticks of a batch; nothing where there is nothing."""
     part = rows[first:last]
     return part if kept is None or not len(part) else part[kept]
+
+
+def _row(start: int, kept: Rows | None, row: int) -> int:
+    """A row of what the gate has let pass, counted from the first tick."""
+    return start + (row if kept is None else int(np.flatnonzero(kept)[row]))
+
+
+def in_words(ticks: Rows, instruments: Sequence[InstrumentConfig], row: int) -> str:
+    """Which tick a row is.
+
+    >>> from functions.ticks import TICK
+    >>> rows = np.zeros(2, TICK)
+    >>> in_words(rows, [InstrumentConfig(5, "INFY", "NSE", "EQ", "0.05", 1)], 1)
+    'tick 2 of 2, INFY at 1970-01-01T00:00:00.000000Z'
+    """
+    tick = ticks[row]
+    return f"tick {row + 1} of {len(ticks)}, {instruments[tick['instrument']].tradingsymbol} at {timestamp(int(tick['time']))}"
 
 
 def _highest_gross(snapshots: Rows) -> int:

@@ -14,6 +14,7 @@ import numpy as np
 
 from connectors.errors import ConfigError
 from connectors.market_tables import in_force
+from dataflows.surroundings import unchanged
 from functions.assignment import Seat, homeless, shard_of
 from functions.configuration import PUT_AWAY, unanswered, validate
 from functions.events import AccountConfig, InstrumentConfig, Payload, StrategyConfig
@@ -377,9 +378,9 @@ def _faults(made_of: Configuration) -> list[str]:
 
 def _parts(made_of: Configuration) -> tuple[Shard, Roster]:
     """Raises: `ValueError` (`StrategyError`) naming what cannot be loaded or configured."""
-    return Shard(made_of.instruments, made_of.accounts, made_of.strategies, made_of.tables), Roster(
-        made_of.instruments, made_of.strategies
-    )
+    shard = Shard(made_of.instruments, made_of.accounts, made_of.strategies, made_of.tables)
+    with unchanged():
+        return shard, Roster(made_of.instruments, made_of.strategies)
 
 
 def differences(before: Payload | None, after: Payload | None) -> str:

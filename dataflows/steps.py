@@ -221,8 +221,8 @@ class Signals:
                 f"it has lost {failure.count} ticks and gets no more",
             )
         message = (
-            f"{failure.strategy} raised {failure.error}: {failure.message} on {record.topic}[{record.partition}] at offset "
-            f"{record.offset}; {ending}"
+            f"{failure.strategy} raised {': '.join(filter(None, (failure.error, failure.message)))} on "
+            f"{record.topic}[{record.partition}] at offset {record.offset}; {ending}"
         )
         work.alerts.append(
             self.desk.publisher.alert(

@@ -30,11 +30,13 @@ from connectors.ending import FORCED
 from connectors.errors import ConfigError, DependencyError, PipelineError
 from connectors.kafka.source import KafkaSource, Offsets, end_offsets
 from connectors.market_tables import in_force, warn_of_end
+from connectors.output import kept_for_the_result
 from connectors.recorded.options import AS_THEY_SAY, ReadingOptions, words_of
 from connectors.recorded.reading import read
 from connectors.redis import EmbeddedRedis, start_redis
 from connectors.settings import KafkaSettings, Settings, load
 from dataflows.process import stop_on_signals, stopping
+from dataflows.surroundings import unchanged
 from deploy.display import Display
 from deploy.supervisor import Child, Supervisor
 from deploy.tally import Tally
@@ -335,7 +337,8 @@ def run(options: DemoOptions) -> None:
     calendar = in_force(charges_as_of=options.charges_as_of).calendar
     warn_of_end(calendar)
     data = settings.data_dir.resolve()
-    configured = _configured(options)
+    with kept_for_the_result(), unchanged():
+        configured = _configured(options)
     with _only_demo(data):
         _refuse_busy_port(options.port)
         directory = data / "demo"

@@ -156,6 +156,7 @@ class _Compiled:
     """A compiled strategy with its parameters."""
 
     most = EVERYTHING
+    is_python = False
 
     def __init__(self, author: CompiledStrategy, values: dict[str, Value]) -> None:
         self.author = author
@@ -197,6 +198,9 @@ class _Compiled:
             lost = Lost.of(row, error)
         signals = self._out[:count].copy() if count else NO_SIGNALS
         return Answered(signals, (), len(ticks)) if lost is None else Answered(signals, [lost], row + 1)
+
+    def at(self) -> int:
+        return int(self._progress[0])
 
     def _loop(self, state: Rows, ticks: Rows) -> int:
         """Asks on one tick after the other; `_progress` says how far it came, and why not further."""

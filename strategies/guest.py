@@ -4,8 +4,10 @@ It is somebody else's code. Whatever it raises costs the tick on which it was ra
 strategy are in `compiled`, `plain` and `batches`; to the roster they are all a `Guest`.
 """
 
-from collections.abc import Iterator, Sequence
+import decimal
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from contextvars import Context, copy_context
 from typing import Any, Final, NamedTuple, Protocol
 
 from functions.events import InstrumentConfig
@@ -17,18 +19,22 @@ from strategies.parameters import StrategyError
 EVERYTHING: Final = 1 << 62  # ticks that may be shown at once
 
 
+class Overdue(BaseException):
+    """Raised within a strategy by whoever watches over its time: it gets no more of it."""
+
+
 class Lost(NamedTuple):
     """A tick that a strategy has lost: its row, and what was raised there, in words."""
 
     row: int
     error: str
     message: str
-    interrupt: BaseException | None = None  # it may have been the user's Ctrl-C: whoever watches knows
+    cause: BaseException | None = None  # where that matters: its time was over, or it may have been the user's Ctrl-C
 
     @classmethod
     def of(cls, row: int, error: BaseException) -> "Lost":
-        interrupt = error if issubclass(type(error), KeyboardInterrupt) else None
-        return cls(row, *words_of(error), interrupt)
+        matters = issubclass(type(error), KeyboardInterrupt | Overdue)
+        return cls(row, *words_of(error), error if matters else None)
 
 
 class Answered(NamedTuple):
@@ -46,6 +52,7 @@ class Guest(Protocol):
     """A configured strategy. It keeps nothing itself: its memory is the state that `start` makes."""
 
     most: int  # ticks that it is shown at once
+    is_python: bool  # it runs Python, and may change what it shares with the process
 
     def start(self, instruments: Sequence[InstrumentConfig]) -> Any:
         """The state before the first tick; `instruments` are the strategy's own, in the order of their index.
@@ -58,6 +65,42 @@ class Guest(Protocol):
 
         Raises nothing of the strategy's own.
         """
+
+    def at(self) -> int:
+        """While it is asked, by another thread: the row that it is at, as far as that is known."""
+
+
+class Host(Protocol):
+    """Whoever runs strategies in a process, and looks after what they do to it."""
+
+    def enter(self, name: str, at: Callable[[], int], *, is_python: bool) -> None:
+        """A strategy is about to be asked; `at` says, in any thread, at which row of the batch it is."""
+
+    def leave(self) -> None:
+        """It has answered. Raises: the user's Ctrl-C, where the strategy has kept it to itself."""
+
+    def is_users(self, error: BaseException) -> bool:
+        """Whether an error came from the user and not from the strategy."""
+
+
+class NoHost:
+    """Nobody looks after anything; a Ctrl-C is the user's."""
+
+    def enter(self, name: str, at: Callable[[], int], *, is_python: bool) -> None:
+        pass
+
+    def leave(self) -> None:
+        pass
+
+    def is_users(self, error: BaseException) -> bool:
+        return issubclass(type(error), KeyboardInterrupt)
+
+
+def own_context() -> Context:
+    """For a strategy's code to run in: what it sets of decimals and of NumPy's error handling is its own, and stays."""
+    context = copy_context()
+    context.run(decimal.setcontext, decimal.getcontext().copy())  # the copy would hold the very same one
+    return context
 
 
 def all_lost(error: BaseException, shown: int) -> Answered:

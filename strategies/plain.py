@@ -1,6 +1,8 @@
 """Strategies in plain Python, a tick at a time: a class with `on_tick`, in which any library may be used."""
 
 import inspect
+import sys
+import traceback
 from collections.abc import Mapping, Sequence
 from typing import Any, Final
 
@@ -30,6 +32,7 @@ class PlainStrategy:
     """
 
     most = AT_ONCE
+    is_python = True
 
     def __init__(self, author: type, values: Mapping[str, Value]) -> None:
         self.author = author
@@ -79,6 +82,14 @@ class PlainStrategy:
             before = [each for each in rows if each[0] < row]
             return Answered(_signal_rows(before), [Lost.of(row, error)], row + 1)
         return Answered(_signal_rows(rows), (), len(ticks))
+
+    def at(self) -> int:
+        """The row of the tick that is being answered: a local of `ask`, in whichever thread that runs."""
+        for top in sys._current_frames().values():
+            for frame, _ in traceback.walk_stack(top):
+                if frame.f_code is PlainStrategy.ask.__code__ and frame.f_locals.get("self") is self:
+                    return frame.f_locals.get("row", 0)
+        return 0
 
     def _bound(self, state: list[Any]) -> list[Any]:
         """`on_tick` of each instrument's object, looked up once and not once a batch."""

@@ -17,7 +17,7 @@ from functions.events import InstrumentConfig, StrategyConfig
 from functions.kernel import records
 from functions.signals import NO_SIGNALS, merge, route
 from functions.ticks import TICK, Rows
-from strategies.guest import Guest, Lost
+from strategies.guest import Answered, Guest, Host, Lost, NoHost, Overdue, all_lost, own_context
 from strategies.parameters import StrategyError
 from strategies.registry import configure, module_name
 
@@ -53,9 +53,10 @@ class _Member:
         self.whole = own == list(range(len(instruments)))
         self.failures = 0
         self.retired = not config.enabled
+        self.context = own_context()
         if not self.retired:
-            self.strategy: Guest = configure(config.implementation, config.parameters)
-            self.state: Any = self.strategy.start([instruments[i] for i in own])
+            self.strategy: Guest = self.context.run(configure, config.implementation, config.parameters)
+            self.state: Any = self.context.run(self.strategy.start, [instruments[i] for i in own])
 
 
 def fingerprint_of(config: StrategyConfig) -> str:
@@ -95,10 +96,17 @@ def _all_shown(ticks: Rows) -> bool:
 class Roster:
     """The strategies, sorted by name; those that are not enabled have a number and get no ticks.
 
+    `host` looks after the process that they run in.
     Raises: `StrategyError` naming the strategy that cannot be loaded, configured or routed.
     """
 
-    def __init__(self, instruments: Sequence[InstrumentConfig], strategies: Sequence[StrategyConfig]) -> None:
+    def __init__(
+        self, instruments: Sequence[InstrumentConfig], strategies: Sequence[StrategyConfig], host: Host | None = None
+    ) -> None:
+        self.host: Host = host or NoHost()
+        self._asking: tuple[_Member, Rows | None, int] | None = (
+            None  # whom, its rows of the batch, and how many it has seen
+        )
         index_of = {instrument.instrument_token: n for n, instrument in enumerate(instruments)}
         self.names = [s.strategy for s in sorted(strategies, key=lambda s: s.strategy)]
         self._members: list[_Member] = []
@@ -179,7 +187,8 @@ class Roster:
         most = member.strategy.most
         while done < len(ticks) and self._enabled[s]:
             part = ticks[done : done + most] if done or len(ticks) > most else ticks
-            signals, lost, shown = member.strategy.ask(member.state, part)
+            self._asking = member, rows, done
+            signals, lost, shown = self._answered(member, part)
             for each in lost:
                 at = done + each.row
                 failures.append(self._failure(s, member, each, at if rows is None else int(rows[at])))
@@ -192,12 +201,35 @@ class Roster:
             done += shown
         return self._in_batch(member, parts, rows)
 
+    def _answered(self, member: _Member, ticks: Rows) -> Answered:
+        """What the member answers, under the eyes of the host. Raises: the user's Ctrl-C."""
+        host = self.host
+        try:
+            host.enter(member.name, self._at, is_python=member.strategy.is_python)
+            try:
+                return member.context.run(member.strategy.ask, member.state, ticks)
+            finally:
+                host.leave()
+        except BaseException as error:  # its time was over while it was about to answer
+            host.leave()
+            if host.is_users(error):
+                raise
+            return all_lost(error, len(ticks))
+
+    def _at(self) -> int:
+        """The row of the batch that the member being asked is at."""
+        if self._asking is None:
+            return 0
+        member, rows, done = self._asking
+        row = done + member.strategy.at()
+        return row if rows is None else int(rows[row])
+
     def _failure(self, s: int, member: _Member, lost: Lost, row: int) -> Failure:
         """One more tick that the member has lost, of the batch. Raises: the user's Ctrl-C."""
-        if lost.interrupt is not None:
-            raise lost.interrupt
+        if lost.cause is not None and self.host.is_users(lost.cause):
+            raise lost.cause
         member.failures += 1
-        suspended = member.failures >= MAX_FAILURES
+        suspended = member.failures >= MAX_FAILURES or isinstance(lost.cause, Overdue)
         self._enabled[s] = not suspended
         return Failure(row, member.name, lost.error, lost.message, suspended, member.failures)
 

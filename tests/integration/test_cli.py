@@ -261,8 +261,84 @@ def test_a_strategy_that_raises_again_and_again_is_no_result(panda, ticks_csv, t
         code, _, err = panda("backtest", "moody.py:Moody", "--data", ticks_csv, *form)
 
         assert code == 1
-        assert "raised on 10 ticks, first ZeroDivisionError" in err
+        assert "strategy moody lost 10 ticks, the first tick 1 of " in err
+        assert "with ZeroDivisionError: " in err
         assert "suspended" in err
+
+
+GUESTS = """
+import os, sys, threading, time
+print("imported")
+
+class Loud:
+    def __init__(self):
+        print("made")
+    def on_tick(self, tick):
+        if tick.time % 2:
+            os.system("echo shell")
+        print("tick", tick.price)
+        return 0
+
+class Endless:
+    fields = ("price",)
+    def __init__(self):
+        self.seen = 0
+    def on_tick(self, tick):
+        self.seen += 1
+        if self.seen == 5:
+            time.sleep(1e6)
+        return 1 if self.seen == 2 else 0
+
+class Threads:
+    started = False
+    def on_tick(self, tick):
+        if not Threads.started:
+            Threads.started = True
+            threading.Thread(target=time.sleep, args=(1e6,)).start()
+        return 0
+"""
+
+
+@pytest.fixture
+def guests(tmp_path):
+    (tmp_path / "guests.py").write_text(GUESTS)
+    return tmp_path
+
+
+def test_what_a_strategy_prints_is_no_part_of_the_result(panda, ticks_csv, guests):
+    code, out, err = panda("backtest", "guests.py:Loud", "--data", ticks_csv, "--json")
+
+    assert (code, json.loads(out)["ticks"]) == (0, 4_000)
+    assert {"imported", "made"} <= set(err.splitlines())
+    assert sum(line.startswith("tick ") for line in err.splitlines()) == 4_000
+
+
+def test_a_strategy_that_never_comes_to_an_end_is_suspended_and_is_no_result(panda, ticks_csv, guests):
+    code, out, err = panda("backtest", "guests.py:Endless", "--data", ticks_csv, "--json", "--strategy-limit", "0.3")
+
+    assert (code, json.loads(out)["signals"]) == (1, 2)  # of two instruments
+    assert (
+        "error: strategy endless lost one: tick 9 of 4000, 5 at 2026-05-06T04:30:00.400000Z, with Overdue: no end"
+        in err
+    )
+    assert "it was then suspended" in err
+
+
+def test_a_thread_that_a_strategy_has_started_holds_nothing_up(ticks_csv, guests):
+    command = [
+        sys.executable,
+        "-m",
+        "cli",
+        "backtest",
+        f"{guests}/guests.py:Threads",
+        "--data",
+        str(ticks_csv),
+        "--json",
+    ]
+
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, timeout=120)
+
+    assert (ended.returncode, json.loads(ended.stdout)["ticks"]) == (0, 4_000)
 
 
 COMPILED = """
