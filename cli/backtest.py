@@ -132,10 +132,12 @@ def execute(options: BacktestOptions) -> backtest.Outcome:
         strategy = StrategyConfig(name, options.strategy, parameters, tokens, [ACCOUNT])
         _refuse_uncovered(recording, tables, [i for i in chosen if i.kind != "INDEX"], options.charges)
         with BacktestHost(options.strategy_limit_s) as host:
-            return backtest.run(
+            outcome = backtest.run(
                 recording.ticks, recording.instruments, account, [strategy], levels=recording.depth,
                 ranges=recording.ranges, tables=tables, host=host,
             )  # fmt: skip
+        outcome.notes = recording.remarks
+        return outcome
     except StrategyError as error:
         raise ConfigError(str(error), remedy="panda strategies list") from error
 
@@ -143,7 +145,7 @@ def execute(options: BacktestOptions) -> backtest.Outcome:
 def run_backtest(options: BacktestOptions, *, as_json: bool) -> None:
     with interruptible(), kept_for_the_result():
         outcome = execute(options)
-    summary = outcome.summary()
+    summary = outcome.summary() | {"notes": outcome.notes}
     if options.charges_as_of:
         summary["charges_as_of"] = options.charges_as_of
     if as_json:
@@ -155,6 +157,9 @@ def run_backtest(options: BacktestOptions, *, as_json: bool) -> None:
             typer.echo("positions" if value else f"{name:<18} none")
             for position in value:
                 typer.echo("  {strategy} {symbol} {quantity} at {average_price}".format(**position))
+        elif name == "notes":
+            for note in value:
+                typer.echo(f"{'note':<18} {note}")
         elif isinstance(value, dict):
             typer.echo(f"{name:<18} " + (", ".join(f"{k} {v}" for k, v in value.items()) or "none"))
         else:

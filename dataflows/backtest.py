@@ -56,6 +56,7 @@ class Outcome:
     refusals: dict[str, int] = field(default_factory=dict)
     fills: Rows = field(default_factory=lambda: np.empty(0, FILL))
     seconds: float = 0.0
+    notes: list[str] = field(default_factory=list)  # what a reader should know about the recording
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers: dates, counts, money as text in rupees, open positions by strategy and symbol."""

@@ -5,7 +5,7 @@ was known, so nothing is guessed: the length is the smallest distance of two bar
 it is not known.
 """
 
-from typing import Final
+from typing import Final, NamedTuple
 
 import numpy as np
 
@@ -13,53 +13,76 @@ from functions.arrays import Booleans, Integers
 from functions.calendar import DAY, IST_OFFSET, MINUTE, Calendar, day_of
 
 _GRIDS: Final = (30 * MINUTE, 60 * MINUTE, 120 * MINUTE)  # lengths of bars that some charts begin at whole hours
+_SHORT: Final = (15 * MINUTE, 45 * MINUTE)  # and what they make of the first one, from 09:15 on
 
 
-def sessions_of(time: Integers, classes: Integers, calendar: Calendar) -> tuple[Integers, Integers]:
-    """Open and close of the part of a session that each time lies in, ns since the epoch; 0 and 0 where it lies in none.
+class Sessions(NamedTuple):
+    """Open and close of the part of a session that each of some times lies in, ns since the epoch; 0 and 0 = in none."""
 
-    Shape: ``(n,)`` all. `classes` are session classes, `time` is in ns since the epoch.
+    opens: Integers
+    closes: Integers
+
+
+def sessions_of(time: Integers, instrument: Integers, classes: Integers, calendar: Calendar) -> Sessions:
+    """The sessions in which times lie.
+
+    Shape: ``(n,)`` all; rows of one instrument and day beside each other make it quick. `classes` are session classes.
     """
     days = day_of(time)
-    known = (days >= calendar.first_day) & (days < calendar.first_day + calendar.days)
-    parts = calendar.sessions[np.where(known, days - calendar.first_day, 0), classes]
-    clock = time - (days * DAY - IST_OFFSET)
-    inside = (parts[:, :, 0] <= clock[:, None]) & (clock[:, None] < parts[:, :, 1]) & known[:, None]
-    midnight = (days * DAY - IST_OFFSET)[:, None]
-    opens, closes = (np.where(inside, parts[:, :, n] + midnight, 0).max(axis=1) for n in range(2))
-    return opens, closes
+    fresh = np.ones(len(time), bool)
+    fresh[1:] = (days[1:] != days[:-1]) | (instrument[1:] != instrument[:-1])
+    first = np.flatnonzero(fresh)
+    runs = np.diff(first, append=len(time))
+    day = days[first]
+    known = (day >= calendar.first_day) & (day < calendar.first_day + calendar.days)
+    parts = calendar.sessions[np.where(known, day - calendar.first_day, 0), classes[first]] * known[:, None, None]
+    parts += np.where(parts[:, :, 1:] > 0, (day * DAY - IST_OFFSET)[:, None, None], 0)
+    opens, closes = np.zeros(len(time), np.int64), np.zeros(len(time), np.int64)
+    for n in range(parts.shape[1]):
+        if not parts[:, n].any():
+            continue
+        opening, closing = np.repeat(parts[:, n, 0], runs), np.repeat(parts[:, n, 1], runs)
+        inside = (opening <= time) & (time < closing)
+        np.copyto(opens, opening, where=inside)
+        np.copyto(closes, closing, where=inside)
+    return Sessions(opens, closes)
 
 
-def bar_lengths(
-    time: Integers, instrument: Integers, classes: Integers, count: int, calendar: Calendar
-) -> Integers:  # fmt: skip
+def bar_lengths(time: Integers, instrument: Integers, sessions: Sessions, count: int) -> Integers:
     """The length of the bars of each of `count` instruments, ns; 0 where no two of its bars lie within one session.
 
     Shape: ``(n,)`` in, sorted by instrument, then by time; ``(count,)`` out. A bar that begins with the session and ends at
     the next whole hour, as some charts have it, is shorter than the others and does not count.
     """
-    lengths = np.zeros(count, np.int64)
-    opens, closes = sessions_of(time, classes, calendar)
-    steps = np.diff(time)
-    within = (np.diff(instrument) == 0) & (steps > 0) & (opens[1:] == opens[:-1]) & (closes[1:] > 0)
+    opens, closes = sessions
+    steps = time[1:] - time[:-1]
+    within = (instrument[1:] == instrument[:-1]) & (steps > 0) & (opens[1:] == opens[:-1]) & (closes[1:] > 0)
     if not within.any():
-        return lengths
-    first = within & (time[:-1] == opens[:-1])
-    whose, shortest = instrument[:-1], np.full(count, DAY, np.int64)
-    np.minimum.at(shortest, whose[within], steps[within])
-    others = np.full(count, DAY, np.int64)
-    np.minimum.at(others, whose[within & ~first], steps[within & ~first])
-    on_grid = _on_grid(time, instrument, opens, others)
-    lengths = np.where(on_grid, others, shortest)
+        return np.zeros(count, np.int64)
+    whose, steps = instrument[1:][within], steps[within]
+    shortest, others = _shortest(whose, steps, count), np.full(count, DAY, np.int64)
+    if np.isin(shortest, _SHORT).any():
+        later = time[:-1][within] != opens[:-1][within]
+        others = _shortest(whose[later], steps[later], count)
+    lengths = np.where(_on_grid(time, instrument, opens, others), others, shortest)
     return np.where(lengths < DAY, lengths, 0)
+
+
+def _shortest(whose: Integers, steps: Integers, count: int) -> Integers:
+    """The smallest step of each instrument, DAY where it has none; rows of an instrument lie beside each other."""
+    shortest = np.full(count, DAY, np.int64)
+    if len(whose):
+        begins = np.append(0, np.flatnonzero(whose[1:] != whose[:-1]) + 1)
+        shortest[whose[begins]] = np.minimum.reduceat(steps, begins)
+    return shortest
 
 
 def _on_grid(time: Integers, instrument: Integers, opens: Integers, length: Integers) -> Booleans:
     """Of each instrument: whether its bars begin at whole multiples of their length in the day, but for those at the open."""
     regular = np.isin(length, _GRIDS)
-    clock = (time + IST_OFFSET) % DAY
-    off = (clock % length[instrument] != 0) & (time != opens)
-    regular[instrument[off]] = False
+    if regular.any():
+        off = ((time + IST_OFFSET) % DAY % length[instrument] != 0) & (time != opens)
+        regular[instrument[off]] = False
     return regular
 
 
@@ -69,16 +92,16 @@ def bar_ends(time: Integers, instrument: Integers, closes: Integers, length: Int
     Shape: ``(n,)`` all, sorted by instrument, then by time. `closes` are those of `sessions_of`, `length` is each bar's own.
     """
     ends = time + length
-    following = np.flatnonzero((np.diff(instrument) == 0) & (np.diff(time) > 0))
-    ends[following] = np.minimum(ends[following], time[following + 1])
-    return np.where(closes > 0, np.minimum(ends, closes), ends)
+    follows = (instrument[1:] == instrument[:-1]) & (time[1:] > time[:-1])
+    np.minimum(ends[:-1], time[1:], out=ends[:-1], where=follows)
+    return np.minimum(ends, closes, out=ends, where=closes > 0)
 
 
 def starts_of(
     ends: Integers, instrument: Integers, classes: Integers, length: Integers, calendar: Calendar
 ) -> Integers:  # fmt: skip
     """Where bars begin whose times mark their ends: their length before, not before the last one's end or the open."""
-    opens, _ = sessions_of(ends - 1, classes, calendar)
+    opens = sessions_of(ends - 1, instrument, classes, calendar).opens
     starts = np.maximum(ends - length, opens)
     following = np.flatnonzero((np.diff(instrument) == 0) & (np.diff(ends) > 0)) + 1
     starts[following] = np.maximum(starts[following], ends[following - 1])
@@ -92,10 +115,12 @@ def seem_to_be_ends(
 
     Shape: ``(n,)`` all, sorted by instrument, then by time; `length` is each bar's own, ns.
     """
-    opens, closes = sessions_of(time - 1, classes, calendar)
     fresh = np.ones(len(time), bool)
-    fresh[1:] = (np.diff(instrument) != 0) | (np.diff(day_of(time)) != 0)
-    first, last = np.flatnonzero(fresh), np.append(np.flatnonzero(fresh)[1:], len(time)) - 1
-    known = (opens[first] > 0) & (closes[last] > 0)
-    fits = (time[first] == opens[first] + length[first]) & (time[last] == closes[last])
-    return bool(len(time) > 2 and (known & fits & (last > first)).all())
+    fresh[1:] = (instrument[1:] != instrument[:-1]) | (day_of(time[1:]) != day_of(time[:-1]))
+    first = np.flatnonzero(fresh)
+    last = np.append(first[1:], len(time)) - 1
+    if len(time) < 3 or not (last > first).all():
+        return False
+    opens = sessions_of(time[first] - 1, instrument[first], classes[first], calendar).opens
+    closes = sessions_of(time[last] - 1, instrument[last], classes[last], calendar).closes
+    return bool(((time[first] == opens + length[first]) & (time[last] == closes)).all())

@@ -29,9 +29,11 @@ class Prints(NamedTuple):
 
 def ticks_of_bars(
     time: Integers, ends: Integers, open_: Floats, high: Floats, low: Floats, close: Floats, volume: Integers,
-    instrument: Integers,
+    instrument: Integers, *, places: tuple[Integers, Integers] | None = None,
 ) -> Prints:  # fmt: skip
     """Two rows for each bar, opening and closing print, beside each other, in the order of the bars.
+
+    `places` are the rows for the opening and for the closing prints where they shall lie otherwise.
 
     Shape: columns of length ``(n,)`` in, ``(2 n,)`` rows out. `time` is the start of the bar and `ends` its end, which
     is the next one's earliest start; ns since the epoch. Prices in rupees; `volume` is the bar's own, in shares.
@@ -44,19 +46,23 @@ def ticks_of_bars(
     >>> made.ranges["high"].tolist(), made.ranges["low"].tolist()
     ([0, 12000000], [0, 9000000])
     """
-    rows = np.zeros((len(time), PRINTS_A_BAR), TICK)
-    rows["price"] = np.stack([open_, close], axis=1)
-    rows["time"] = np.stack([time, ends - LAST_MOMENT], axis=1)
-    rows["instrument"] = instrument[:, None]
-    before = volume_before(time, volume, instrument)
-    rows["volume"] = np.stack([before, before + volume], axis=1)
-    rows["quality"] = np.array([OPENING, CLOSING]) | _untraded(volume, instrument)[:, None]
-    ranges = np.zeros((len(time), PRINTS_A_BAR), RANGE)
-    ranges["start"] = time[:, None]
+    opening, closing = places or (slice(0, None, PRINTS_A_BAR), slice(1, None, PRINTS_A_BAR))
+    rows, ranges = np.zeros(PRINTS_A_BAR * len(time), TICK), np.zeros(PRINTS_A_BAR * len(time), RANGE)
+    before, untraded = volume_before(time, volume, instrument), _untraded(volume, instrument)
+    for name, at_open, at_close in (
+        ("time", time, ends - LAST_MOMENT),
+        ("price", open_, close),
+        ("instrument", instrument, instrument),
+        ("volume", before, before + volume),
+        ("quality", OPENING | untraded, CLOSING | untraded),
+    ):
+        rows[name][opening] = at_open
+        rows[name][closing] = at_close
+    ranges["start"][opening] = ranges["start"][closing] = time
     shown = (low > 0.0) & (low <= high) & (high <= MAX_LEVEL)
     for name, prices in (("high", high), ("low", low)):
-        ranges[name][shown, 1] = (prices[shown] * 1e6 + 0.5).astype(np.int64)
-    return Prints(rows.reshape(-1), ranges.reshape(-1))
+        ranges[name][closing] = np.where(shown, prices * 1e6 + 0.5, 0.0).astype(np.int64)
+    return Prints(rows, ranges)
 
 
 def _untraded(volume: Integers, instrument: Integers) -> Integers:
@@ -73,12 +79,15 @@ def volume_before(time: Integers, volume: Integers, instrument: Integers) -> Int
     [0, 0, 5]
     """
     day = day_of(time)
-    order = np.lexsort((day, instrument))  # stable: within a day the bars keep their order
-    sorted_volume = volume[order]
-    running = np.cumsum(sorted_volume) - sorted_volume
-    fresh = np.ones(len(order), bool)
-    fresh[1:] = (np.diff(day[order]) != 0) | (np.diff(instrument[order]) != 0)
-    starts = np.maximum.accumulate(np.where(fresh, np.arange(len(order)), 0))
-    before = np.empty(len(order), np.int64)
-    before[order] = running - running[starts]
+    ascends = (instrument[1:] > instrument[:-1]) | ((instrument[1:] == instrument[:-1]) & (day[1:] >= day[:-1]))
+    order = (
+        slice(None) if ascends.all() else np.lexsort((day, instrument))
+    )  # stable: within a day bars keep their order
+    mine, days, whose = volume[order], day[order], instrument[order]
+    running = np.cumsum(mine) - mine
+    fresh = np.ones(len(mine), bool)
+    fresh[1:] = (days[1:] != days[:-1]) | (whose[1:] != whose[:-1])
+    first = np.flatnonzero(fresh)
+    before = np.empty(len(mine), np.int64)
+    before[order] = running - np.repeat(running[first], np.diff(first, append=len(mine)))
     return before

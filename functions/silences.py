@@ -11,41 +11,58 @@ import numpy as np
 from functions.arrays import Integers
 from functions.calendar import DAY, IST_OFFSET, MINUTE, SECOND, Calendar, date_of, day_of, session_class
 from functions.events import InstrumentConfig, QualityReport
-from functions.ticks import Rows
 
 TICK_GAP: Final = 5 * SECOND  # longer silences within a session are reported
 _OPEN: Final = 555 * MINUTE - IST_OFFSET  # a quarter past nine in India
 
 
 def silences(
-    rows: Rows, configs: Sequence[InstrumentConfig], spacing: Integers, calendar: Calendar
+    times: Integers, whose: Integers, configs: Sequence[InstrumentConfig], spacing: Integers, calendar: Calendar
 ) -> Iterator[QualityReport]:  # fmt: skip
     """Reports of gaps, late starts, early ends, missing bars and rows outside the session.
 
-    `rows` are TICK rows in order of time, `spacing` the length of each instrument's bars in ns, 0 where it has ticks.
+    Shape: ``(n,)`` both, sorted by instrument, then by time. `whose` are places in `configs`, `spacing` is the length of
+    each instrument's bars in ns, 0 where it has ticks; a bar's time is that of its start.
     A gap is a silence of more than `TICK_GAP` between ticks, or a missing bar; the times of its report are those of the
     longest one.
     """
-    for n, config in enumerate(configs):
-        times = rows["time"][rows["instrument"] == n]
-        bar = int(spacing[n])
-        if bar:  # the ticks of a bar stand for its whole length, counted from the open
-            times = np.unique((times - _OPEN) // bar * bar + _OPEN)
-        for day, of_day in _by_day(times):
-            if not 0 <= day - calendar.first_day < calendar.days:
-                yield _report(
-                    "outside_calendar", len(of_day), f"the calendar does not know {date_of(day)}", config, of_day
-                )
-                continue
-            of_class = session_class(config.kind, config.closing_auction)
-            parts = calendar.sessions[day - calendar.first_day, of_class]
-            yield from _of_one_day(config, day, of_day, bar, parts)
-
-
-def _by_day(times: Integers) -> Iterator[tuple[int, Integers]]:
+    classes = np.array([session_class(config.kind, config.closing_auction) for config in configs], np.int64)
+    of_bars = spacing[whose] > 0
+    if of_bars.any():  # a bar stands for its whole length, counted from the open; one that is there twice counts once
+        length = np.where(of_bars, spacing[whose], 1)
+        times = np.where(of_bars, (times - _OPEN) // length * length + _OPEN, times)
+        kept = ~of_bars
+        kept[1:] |= (times[1:] != times[:-1]) | (whose[1:] != whose[:-1])
+        kept[:1] = True
+        times, whose = times[kept], whose[kept]
     days = day_of(times)
-    for day in np.unique(days).tolist():
-        yield day, times[days == day]
+    begins = np.append(0, np.flatnonzero((days[1:] != days[:-1]) | (whose[1:] != whose[:-1])) + 1)
+    for begin, end in _to_look_at(times, whose, begins, classes, spacing, calendar):
+        config, day, bar = configs[whose[begin]], int(days[begin]), int(spacing[whose[begin]])
+        of_day = times[begin:end]
+        if not 0 <= day - calendar.first_day < calendar.days:
+            yield _report("outside_calendar", len(of_day), f"the calendar does not know {date_of(day)}", config, of_day)
+            continue
+        parts = calendar.sessions[day - calendar.first_day, classes[whose[begin]]]
+        yield from _of_one_day(config, day, of_day, bar, parts)
+
+
+def _to_look_at(
+    times: Integers, whose: Integers, begins: Integers, classes: Integers, spacing: Integers, calendar: Calendar
+) -> Iterator[tuple[int, int]]:  # fmt: skip
+    """The days of an instrument that may lack something: all but those whose bars are all there, and nothing beyond them."""
+    if not len(times):
+        return
+    ends = np.append(begins[1:], len(times))
+    bar, day = spacing[whose[begins]], day_of(times[begins]) - calendar.first_day
+    known = (day >= 0) & (day < calendar.days)
+    parts = calendar.sessions[np.where(known, day, 0), classes[whose[begins]]]
+    expected = (-(-(parts[:, :, 1] - parts[:, :, 0]) // np.maximum(bar, 1)[:, None])).sum(axis=1)
+    midnight = (day + calendar.first_day) * DAY - IST_OFFSET
+    whole = known & (bar > 0) & (ends - begins == expected) & (parts[:, 1:, 1] == 0).all(axis=1)
+    whole &= (times[begins] == parts[:, 0, 0] + midnight) & (times[ends - 1] < parts[:, 0, 1] + midnight)
+    for n in np.flatnonzero(~whole).tolist():
+        yield int(begins[n]), int(ends[n])
 
 
 def _of_one_day(
@@ -87,8 +104,9 @@ def _missing_bars(
 ) -> Iterator[QualityReport]:  # fmt: skip
     """Bars that a whole session has and this day has not, and the longest run of them."""
     expected = np.concatenate([np.arange(opens, closes, bar) for opens, closes in parts.tolist()])
-    present = np.searchsorted(expected, inside, "right") - 1
-    missing = np.setdiff1d(np.arange(len(expected)), present)
+    seen = np.zeros(len(expected), bool)
+    seen[np.searchsorted(expected, inside, "right") - 1] = True
+    missing = np.flatnonzero(~seen)
     if not len(missing):
         return
     longest = max(np.split(missing, np.flatnonzero(np.diff(missing) > 1) + 1), key=len)

@@ -6,14 +6,23 @@ import numpy as np
 
 from connectors.errors import DataError
 from connectors.recorded.notes import Note, clock_text
+from connectors.recorded.series import Series
 from connectors.recorded.tables import Table
 from functions.arrays import Booleans, Integers
-from functions.bar_times import bar_ends, bar_lengths, seem_to_be_ends, sessions_of, starts_of
-from functions.bars import PRINTS_A_BAR, ticks_of_bars
+from functions.bar_times import Sessions, bar_ends, bar_lengths, seem_to_be_ends, sessions_of, starts_of
+from functions.bars import LAST_MOMENT, PRINTS_A_BAR, ticks_of_bars
 from functions.calendar import DAY, IST_OFFSET, SECOND, Calendar
 from functions.ticks import Rows
 
 _PRICES: Final = ("open", "high", "low", "close")
+
+
+class _Bars(NamedTuple):
+    """The bars of a file, each once, by instrument and time, with the session class of each."""
+
+    time: Integers
+    instrument: Integers
+    classes: Integers
 
 
 class BarPrints(NamedTuple):
@@ -30,35 +39,51 @@ class BarPrints(NamedTuple):
 
 
 def prints_of(
-    table: Table, columns: dict[str, Any], time: Integers, instrument: Integers, classes: Integers, notes: list[Note],
-    calendar: Calendar,
+    table: Table, columns: dict[str, Any], series: Series, classes: Integers, notes: list[Note], calendar: Calendar
 ) -> BarPrints:  # fmt: skip
     """The prints of bars whose times do not go back, `classes` the session class of every instrument; adds to `notes`.
 
     Raises: `DataError` where nothing tells how long the bars are, or whether their times mark their ends.
     """
-    order = np.argsort(instrument, kind="stable") if (np.diff(instrument) < 0).any() else np.arange(len(time))
-    whose, stamps = instrument[order], time[order]
-    volume = columns["volume"][order] if "volume" in columns else np.zeros(len(time))
+    order, whose, stamps = series.order, series.whose, series.times
+    volume = columns["volume"][order] if "volume" in columns else np.zeros(len(stamps))
     volume = np.nan_to_num(volume).astype(np.int64)
     prices = [columns[name][order] for name in _PRICES]
     repeats = _repeats(whose, stamps, volume, prices)
-    once = ~repeats
-    lengths = _lengths(table, stamps[once], whose[once], classes, calendar)
-    starts, ends = _spans(table, stamps[once], whose[once], (classes[whose[once]], lengths[whose[once]]), calendar)
+    once = ~repeats if repeats.any() else slice(None)
+    bars = _Bars(stamps[once], whose[once], classes[whose[once]])
+    sessions = sessions_of(bars.time, bars.instrument, bars.classes, calendar)
+    lengths = _lengths(table, bars, sessions, len(classes))
+    starts, ends = _spans(table, bars, sessions, lengths[bars.instrument], calendar)
     opens, highs, lows, closes = (p[once] for p in prices)
-    prints = ticks_of_bars(starts, ends, opens, highs, lows, closes, volume[once], whose[once])
+    places = None if repeats.any() else _places(starts, ends, order)
+    made = ticks_of_bars(
+        starts, ends, opens, highs, lows, closes, volume[once], bars.instrument, places=places
+    )  # fmt: skip
+    if places is not None:
+        return BarPrints(made.ticks, made.ranges, lengths)
     for at in np.flatnonzero(repeats).tolist():
         detail = f"the bar of {clock_text(int(stamps[at]))} is there twice"
         notes.append(Note("duplicate_bar", 1, detail, int(whose[at]), int(stamps[at]), int(stamps[at])))
-    # A bar that is there twice is its prints twice, not its volume twice. Of one moment the order of the file counts.
-    place = np.empty(len(time), np.int64)
-    place[order] = (np.cumsum(once) - 1) * PRINTS_A_BAR
-    rows = np.concatenate([place + n for n in range(PRINTS_A_BAR)])
-    times = prints.ticks["time"][rows]
-    if (np.diff(times) < 0).any():
-        rows = rows[np.argsort(times, kind="stable")]
-    return BarPrints(prints.ticks[rows], prints.ranges[rows], lengths)
+    # A bar that is there twice is its prints twice, not its volume twice.
+    again = (np.cumsum(~repeats) - 1) * PRINTS_A_BAR
+    openings, closings = _places(made.ticks["time"][again], made.ticks["time"][again + 1] + LAST_MOMENT, order)
+    rows = np.empty(2 * len(again), np.int64)
+    rows[openings], rows[closings] = again, again + 1
+    return BarPrints(made.ticks.take(rows), made.ranges.take(rows), lengths)  # take copies rows whole
+
+
+def _places(starts: Integers, ends: Integers, order: Any) -> tuple[Integers, Integers]:
+    """Which rows the opening and the closing print of each bar are, all in order of time, then in that of the file.
+
+    Starts and ends by instrument, as `order` puts the rows of the file.
+    """
+    count = len(starts)
+    times = np.empty(2 * count, np.int64)
+    times[:count][order], times[count:][order] = starts, ends - LAST_MOMENT
+    places = np.empty(2 * count, np.int64)
+    places[np.argsort(times, kind="stable")] = np.arange(2 * count)
+    return places[:count][order], places[count:][order]
 
 
 def _repeats(whose: Integers, stamps: Integers, volume: Integers, prices: list[Any]) -> Booleans:
@@ -69,23 +94,19 @@ def _repeats(whose: Integers, stamps: Integers, volume: Integers, prices: list[A
     return np.concatenate([np.zeros(min(len(whose), 1), bool), same])
 
 
-def _lengths(
-    table: Table, stamps: Integers, whose: Integers, classes: Integers, calendar: Calendar
-) -> Integers:  # fmt: skip
+def _lengths(table: Table, bars: _Bars, sessions: Sessions, count: int) -> Integers:
     """The length of each instrument's bars: as told, as their times tell, or as all others of the file have it."""
-    if ((stamps + IST_OFFSET) % DAY == 0).all() and len(stamps) > 1:
+    if len(bars.time) > 1 and ((bars.time + IST_OFFSET) % DAY == 0).all():
         raise DataError(
             f"{table.path} has bars of a day: all of them begin at midnight",
             remedy="use bars of one minute or of a few whole minutes, or ticks",
         )
-    count = len(classes)
+    here = np.zeros(count, bool)
+    here[bars.instrument] = True
     if table.options.bar:
-        lengths = np.zeros(count, np.int64)
-        lengths[whose] = table.options.bar
-        return lengths
-    lengths = bar_lengths(stamps, whose, classes[whose], count, calendar)
-    unknown = np.zeros(count, bool)
-    unknown[whose] = lengths[whose] == 0
+        return np.where(here, table.options.bar, 0)
+    lengths = bar_lengths(bars.time, bars.instrument, sessions, count)
+    unknown = here & (lengths == 0)
     told = np.unique(lengths[lengths > 0])
     if unknown.any() and len(told) != 1:
         raise DataError(
@@ -102,17 +123,15 @@ def _lengths(
 
 
 def _spans(
-    table: Table, stamps: Integers, whose: Integers, of_each: tuple[Integers, Integers], calendar: Calendar
+    table: Table, bars: _Bars, sessions: Sessions, length: Integers, calendar: Calendar
 ) -> tuple[Integers, Integers]:  # fmt: skip
-    """Start and end of each bar; `of_each` bar its session class and its length."""
-    classes, length = of_each
+    """Start and end of each bar; `length` is each bar's own."""
     if table.options.bar_time == "end":
-        return starts_of(stamps, whose, classes, length, calendar), stamps
-    if not table.options.bar_time and seem_to_be_ends(stamps, whose, classes, length, calendar):
+        return starts_of(bars.time, bars.instrument, bars.classes, length, calendar), bars.time
+    if not table.options.bar_time and seem_to_be_ends(bars.time, bars.instrument, bars.classes, length, calendar):
         raise DataError(
             f"{table.path}: its first bars lie one length behind the open, and its last at the close: "
             "their times seem to mark where bars end",
             remedy="--bar-time end, or --bar-time start if they mark where bars begin all the same",
         )
-    _, closes = sessions_of(stamps, classes, calendar)
-    return stamps, bar_ends(stamps, whose, closes, length)
+    return bars.time, bar_ends(bars.time, bars.instrument, sessions.closes, length)

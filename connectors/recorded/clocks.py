@@ -102,7 +102,7 @@ def _text_sql(table: Table, name: str) -> str:
     column, kind = table.columns[name], table.types[name]
     if kind == "DOUBLE":
         return f"format('{{:.6f}}', {column})"
-    return f"trim({column})" if kind == "VARCHAR" else f"{column}::VARCHAR"
+    return column if kind == "VARCHAR" else f"{column}::VARCHAR"  # strptime and casts skip blanks around a text
 
 
 def _of_column(table: Table, name: str) -> Clock:

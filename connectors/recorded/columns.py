@@ -47,7 +47,7 @@ class Selection:
         return [name for name in IDENTITY if name in self.table.columns] if "symbol" in self.table.columns else []
 
     def sql(self) -> dict[str, str]:
-        """Typed columns; NULL where a field cannot be read."""
+        """Typed columns; NULL where a field cannot be read, or a symbol is blank."""
         have = self.table.columns
         select = {"time": self.clock.sql}
         select |= {name: self._number(name) for name in self.prices}
@@ -55,8 +55,13 @@ class Selection:
         if "token" in have:
             select["token"] = f"try_cast({have['token']} AS BIGINT)"
         if parts := self.identity:
-            texts = [f"coalesce(trim({have[name]}::VARCHAR), '')" for name in parts]
-            select["symbol"] = texts[0] if len(texts) == 1 else f"concat_ws('{BETWEEN}', {', '.join(texts)})"
+            texts = [
+                f"trim({have[name]}{'' if self.table.types[name] == 'VARCHAR' else '::VARCHAR'})" for name in parts
+            ]
+            select["symbol"] = f"nullif({texts[0]}, '')"
+            if len(texts) > 1:
+                joined = ", ".join(f"coalesce({text}, '')" for text in texts)
+                select["symbol"] = f"CASE WHEN {texts[0]} <> '' THEN concat_ws('{BETWEEN}', {joined}) END"
         return select
 
     def _number(self, name: str, *, optional: bool = False) -> str:

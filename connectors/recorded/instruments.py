@@ -1,5 +1,6 @@
 """Instruments: whose prices a recording holds, by column, by a list of instruments, or by the name of a file."""
 
+import datetime as dt
 from collections.abc import Sequence
 from dataclasses import dataclass
 from math import gcd, inf
@@ -158,12 +159,19 @@ class Roster:
     def measure(self, columns: dict[str, Any], instrument: Integers) -> None:
         """Learns from one file's prices and quantities in which steps its instruments trade."""
         count = len(self._known)
+        here = np.zeros(count, bool)
+        here[instrument] = True
         for name in ("price", "open", "high", "low", "close"):
-            if name in columns:
+            undecided = here & np.array([known.finer == 0 for known in self._known])
+            if name in columns and undecided.any():
                 finer = finer_than_five_paise(columns[name], instrument, count)
                 for n in np.flatnonzero(finer).tolist():
                     self._known[n].finer += int(finer[n])
-        for name in ("volume", "oi", "bid_quantity", "ask_quantity"):
+        if all(known.kind in ("EQ", "INDEX") for known in self._known):
+            quantities = ()
+        else:
+            quantities = ("volume", "oi", "bid_quantity", "ask_quantity")
+        for name in quantities:
             if name in columns:
                 lots = lots_of(np.nan_to_num(columns[name]).astype(np.int64), instrument, count)
                 for n in np.flatnonzero(lots).tolist():
@@ -198,6 +206,10 @@ class Roster:
                     f"the prices of {plain_name(known.symbol)} seem to be paise: {reason}",
                     remedy="--unit paise, or --unit rupees if they are rupees all the same",
                 )
+
+    def expiries(self) -> dict[int, dt.date]:
+        """When listed derivatives expire, by their number."""
+        return {n: known.listed.expiry for n, known in enumerate(self._known) if known.listed and known.listed.expiry}
 
     def configs(self) -> list[InstrumentConfig]:
         """The instruments; of those that nobody described, the tick and lot size that their prices and quantities keep to."""

@@ -100,10 +100,8 @@ def _faults(asked: Selection, columns: dict[str, Any]) -> dict[str, Booleans]:
         "has no price that is a number": no_price,
         "has a field that is no number": no_number,
     }
-    if "symbol" in columns and "token" not in columns:
-        symbols = columns["symbol"]
-        names = np.fromiter((name[:1] in ("", "\x1f") for name in symbols.tolist()), bool, len(symbols))
-        faults = {"has no time that can be read": no_time, "has no symbol": names} | faults
+    if "symbol" in masks and "token" not in columns:
+        faults = {"has no time that can be read": no_time, "has no symbol": masks["symbol"]} | faults
     return faults
 
 

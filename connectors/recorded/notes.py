@@ -6,7 +6,8 @@ from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from functions.arrays import Booleans, Integers
+from connectors.recorded.series import Series
+from functions.arrays import Booleans, Floats, Integers
 from functions.calendar import INDIA, SECOND, day_of
 from functions.events import InstrumentConfig, QualityReport
 
@@ -22,42 +23,6 @@ class Note(NamedTuple):
     last: int
 
 
-def notes_of(columns: dict[str, Any], time: Integers, instrument: Integers, bars: bool) -> Iterator[Note]:
-    """What is peculiar about the rows of one file."""
-    price = columns["close" if bars else "price"]
-    volume = columns.get("volume")
-    for n in np.unique(instrument).tolist():
-        mine = instrument == n
-        times, prices = time[mine], price[mine]
-        volumes = volume[mine] if volume is not None else None
-
-        def note(kind: str, where: Booleans, detail: str, n: int = n, times: Integers = times) -> Iterator[Note]:
-            if count := int(where.sum()):
-                at = times[where]
-                yield Note(kind, count, detail.format(count=count, all=len(times)), n, int(at[0]), int(at[-1]))
-
-        yield from note("non_positive_price", prices <= 0, "{count} of {all} prices are zero or negative")
-        if bars:
-            if volumes is not None and volumes.any():
-                yield from note("zero_volume", volumes == 0, "{count} of {all} bars have no volume")
-            yield from note(
-                "impossible_bar", _impossible(columns, mine), "{count} bars open or close beyond their high or low"
-            )
-            continue
-        same_price = np.diff(prices, prepend=np.nan) == 0
-        if volumes is None or not volumes.any():
-            yield from note("repeated_price", same_price, "{count} of {all} ticks repeat the price before them")
-        else:
-            steps = np.diff(volumes, prepend=-1.0)
-            yield from note(
-                "quote_only", (steps == 0) & same_price, "{count} of {all} ticks change neither price nor volume"
-            )
-            same_day = np.diff(day_of(times), prepend=-1) == 0
-            yield from note(
-                "volume_decreases", (steps < 0) & same_day, "{count} of {all} ticks have less volume than before"
-            )
-
-
 _PASSED_OVER: Final = {
     "oi_only": "packets with nothing but open interest were left out",
     "footer_lines": "lines behind the last row were passed over",
@@ -70,9 +35,63 @@ def passed_over_note(kind: str, count: int, time: Integers) -> Note:
     return Note(kind, count, _PASSED_OVER[kind], -1, int(time[0]), int(time[-1]))
 
 
-def _impossible(columns: dict[str, Any], mine: Booleans) -> Booleans:
-    open_, high, low, close = (columns[name][mine] for name in ("open", "high", "low", "close"))
-    return (np.maximum(open_, close) > high) | (np.minimum(open_, close) < low)
+def notes_of(columns: dict[str, Any], series: Series, bars: bool) -> list[Note]:
+    """What is peculiar about the rows of one file, by instrument and by kind."""
+    marks = _of_bars(columns, series) if bars else _of_ticks(columns, series)
+    all_of = np.bincount(series.whose)
+    found = [
+        Note(kind, count, detail.format(count=count, all=all_of[n]), n, first, last)
+        for kind, detail, mask in marks
+        for n, count, first, last in series.where(mask)
+    ]
+    return sorted(found, key=lambda note: note.instrument)
+
+
+def _of_bars(columns: dict[str, Any], series: Series) -> Iterator[tuple[str, str, Booleans]]:
+    open_, high, low, close = (columns[name][series.order] for name in ("open", "high", "low", "close"))
+    yield "non_positive_price", "{count} of {all} prices are zero or negative", close <= 0
+    if "volume" in columns:
+        volume = columns["volume"][series.order]
+        yield "zero_volume", "{count} of {all} bars have no volume", (volume == 0) & _traded(volume, series)
+    impossible = (np.maximum(open_, close) > high) | (np.minimum(open_, close) < low)
+    yield "impossible_bar", "{count} bars open or close beyond their high or low", impossible
+
+
+def _of_ticks(columns: dict[str, Any], series: Series) -> Iterator[tuple[str, str, Booleans]]:
+    price, follows = columns["price"][series.order], series.followers()
+    yield "non_positive_price", "{count} of {all} prices are zero or negative", price <= 0
+    same_price = follows & _equals_last(price)
+    repeated = "{count} of {all} ticks repeat the price before them"
+    if "volume" not in columns:
+        yield "repeated_price", repeated, same_price
+        return
+    volume = columns["volume"][series.order]
+    traded = _traded(volume, series)
+    yield "repeated_price", repeated, same_price & ~traded
+    yield (
+        "quote_only",
+        "{count} of {all} ticks change neither price nor volume",
+        same_price & _equals_last(volume) & traded,
+    )
+    fewer = np.zeros(len(volume), bool)
+    np.less(volume[1:], volume[:-1], out=fewer[1:])
+    if (fewer & follows).any():
+        yield "volume_decreases", "{count} of {all} ticks have less volume than before", (
+            fewer & follows & traded & _equals_last(day_of(series.times))
+        )  # fmt: skip
+
+
+def _equals_last(values: Any) -> Booleans:
+    same = np.zeros(len(values), bool)
+    np.equal(values[1:], values[:-1], out=same[1:])
+    return same
+
+
+def _traded(volume: Floats, series: Series) -> Booleans:
+    """Of each row: whether its instrument has any volume."""
+    some = np.zeros(int(series.whose[-1]) + 1, bool)
+    some[series.whose[volume != 0]] = True
+    return some[series.whose]
 
 
 def named(note: Note, configs: list[InstrumentConfig]) -> QualityReport:

@@ -5,6 +5,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from tempfile import TemporaryDirectory
+from typing import Final
 
 import duckdb
 import numpy as np
@@ -14,15 +15,19 @@ from connectors.market_tables import built_in
 from connectors.recorded.files import files
 from connectors.recorded.instruments import Roster
 from connectors.recorded.judging import Unreadable
+from connectors.recorded.nights import nights
 from connectors.recorded.notes import named
 from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
 from connectors.recorded.rows import Part, load
+from connectors.recorded.series import Series
 from connectors.recorded.tables import Foreign, Table
 from functions.arrays import Integers
 from functions.calendar import DAY, INDIA, IST_OFFSET, Calendar
 from functions.events import InstrumentConfig, QualityReport
 from functions.silences import silences
-from functions.ticks import DEPTH, NO_DEPTH, NO_RANGES, NO_TICKS, RANGE, Rows
+from functions.ticks import CLOSING, DEPTH, NO_DEPTH, NO_RANGES, NO_TICKS, RANGE, Rows
+
+_REMARKABLE: Final = ("passed_over", "suspected_split", "after_expiry", "footer_lines", "repeated_header")
 
 
 @dataclass(frozen=True)
@@ -40,6 +45,11 @@ class Recording:
     reports: list[QualityReport]
     unreadable: list[Unreadable]
     ranges: Rows = field(default_factory=lambda: NO_RANGES)
+
+    @property
+    def remarks(self) -> list[str]:
+        """What whoever trades on this recording should be told, in words."""
+        return [report.detail for report in self.reports if report.kind in _REMARKABLE]
 
 
 def read(
@@ -81,7 +91,10 @@ def read(
     notes = [note for part in parts for note in part.notes]
     spacing = _spacing(len(configs), parts)
     reports = passed_over + [named(note, configs) for note in notes]
-    reports += silences(rows, configs, spacing, calendar)
+    begins = rows if not len(ranges) else rows[["time", "instrument", "price"]][(rows["quality"] & CLOSING) == 0]
+    series = Series.of(begins["time"].copy(), begins["instrument"].astype(np.int64))
+    reports += silences(series.times, series.whose, configs, spacing, calendar)
+    reports += nights(series, begins["price"][series.order], configs, roster.expiries())
     return Recording(configs, rows, depth, reports, [row for part in parts for row in part.unreadable], ranges)
 
 
@@ -118,16 +131,19 @@ def _moment(when: dt.date | None, *, end: bool) -> int:
 
 def _merged(parts: list[Part]) -> tuple[Rows, Rows, Rows]:
     """Ticks in order of time, with their depth and their ranges where some have them."""
+    if len(parts) == 1:
+        return parts[0].rows, parts[0].depth, parts[0].ranges
     rows = np.concatenate([NO_TICKS, *(part.rows for part in parts)])
     depth, ranges = NO_DEPTH, NO_RANGES
     if any(len(part.depth) for part in parts):
         depth = np.concatenate([p.depth if len(p.depth) else np.zeros(len(p.rows), DEPTH) for p in parts])
     if any(len(part.ranges) for part in parts):
         ranges = np.concatenate([p.ranges if len(p.ranges) else np.zeros(len(p.rows), RANGE) for p in parts])
-    if len(parts) == 1 or (np.diff(rows["time"]) >= 0).all():
+    time = np.ascontiguousarray(rows["time"])
+    if (time[1:] >= time[:-1]).all():
         return rows, depth, ranges
-    order = np.argsort(rows["time"], kind="stable")
-    return rows[order], depth[order] if len(depth) else depth, ranges[order] if len(ranges) else ranges
+    order = np.argsort(time, kind="stable")  # take copies rows whole, an index field by field
+    return rows.take(order), depth.take(order) if len(depth) else depth, ranges.take(order) if len(ranges) else ranges
 
 
 def _spacing(count: int, parts: list[Part]) -> Integers:

@@ -184,7 +184,7 @@ def _number_sql(text: str, unit: int, has_fraction: bool) -> str:
         whole = f"try_cast({text} AS BIGINT)"
         return f"{whole} * {unit // 1000}" if unit >= 1000 else f"{whole} // {1000 // unit}"
     digits = {10**9: 6, 10**6: 3}.get(unit, 0)
-    whole, part = f"try_cast(split_part({text}, '.', 1) AS BIGINT)", f"split_part({text}, '.', 2)"
+    whole, part = f"try_cast(split_part(trim({text}), '.', 1) AS BIGINT)", f"split_part(trim({text}), '.', 2)"
     if not digits:
         return f"{whole} // {1000 // unit}" if unit < 1000 else whole
     cut = f"rpad(substr({part}, 1, {digits}), {digits}, '0')"

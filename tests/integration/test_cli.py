@@ -104,6 +104,15 @@ def test_a_strategy_of_ones_own_runs_from_a_file_and_from_a_module(panda, ticks_
     assert run("mine.py:Follow") == run("momentum")
 
 
+def test_a_backtest_notes_what_is_peculiar_about_its_recording(panda, tmp_path):
+    (tmp_path / "TCS.csv").write_text("timestamp,ltp\n2026-04-01 10:00:00,1000.05\n2026-04-02 10:00:00,500.05\n")
+    (tmp_path / "notes.csv").write_text("buy,milk\n1,2\n")
+    _, out, _ = panda("backtest", "momentum", "--data", str(tmp_path))
+    assert "note               TCS goes from 1,000.05 to 500.05 over the night to 2026-04-02, 2 to 1" in out
+    notes = json.loads(panda("backtest", "momentum", "--data", str(tmp_path), "--json")[1])["notes"]
+    assert [note.split(" ")[0] for note in notes] == ["passed", "TCS"]
+
+
 @pytest.mark.parametrize(
     ("arguments", "words"),
     [

@@ -263,3 +263,31 @@ def test_partitions_are_named_by_their_folders(write):
             "timestamp,ltp", "2026-04-01 10:00:00,1.05", name=f"all/symbol={symbol}/date=2026-04-01/part-0.csv"
         )
     assert [i.tradingsymbol for i in read([path.parents[2]]).instruments] == ["M&M", "TCS"]
+
+
+# --- nights -----------------------------------------------------------------------------------------------------------------
+
+
+def test_a_split_over_night_is_reported_and_nothing_is_adjusted(write):
+    lines = ["2026-04-01 15:29:00,TCS,1000.05", "2026-04-02 09:15:00,TCS,201.05", "2026-04-02 09:15:00,SBIN,800.05"]
+    recording = read([write("timestamp,symbol,ltp", *lines, name="all.csv")])
+    assert recording.ticks["price"].tolist() == [1000.05, 201.05, 800.05]
+    detail = (
+        "TCS goes from 1,000.05 to 201.05 over the night to 2026-04-02, 5 to 1: a split or bonus? Nothing is adjusted"
+    )
+    assert reports(recording)["suspected_split", "TCS"] == (1, detail)
+
+
+def test_an_option_may_lose_half_its_price_over_night(write):
+    lines = ["2026-04-01 15:29:00,100.05", "2026-04-02 09:15:00,50.05"]
+    recording = read([write("timestamp,ltp", *lines, name="NIFTY26APR22500CE.csv")])
+    assert not [report for report in recording.reports if report.kind == "suspected_split"]
+
+
+def test_ticks_behind_the_expiry_that_a_list_tells_are_reported(write):
+    lines = ["2026-04-07 15:29:00,100.05", "2026-04-08 09:15:00,100.05"]
+    data = write("timestamp,ltp", *lines, name="NIFTY2640722500CE.csv")
+    found = reports(read([write(*KITE, name="instruments.csv"), data]))
+    assert found["after_expiry", "NIFTY2640722500CE"] == (
+        1, "1 ticks of NIFTY2640722500CE lie behind its expiry, 2026-04-07",
+    )  # fmt: skip

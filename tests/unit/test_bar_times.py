@@ -24,7 +24,7 @@ def length(*days: np.ndarray) -> int:
     """Minutes of the bars of one share."""
     time = np.concatenate(days)
     zeros = np.zeros(len(time), np.int64)
-    return int(bar_lengths(time, zeros, zeros, 1, CALENDAR)[0]) // MINUTE
+    return int(bar_lengths(time, zeros, sessions_of(time, zeros, zeros, CALENDAR), 1)[0]) // MINUTE
 
 
 HOURS = ("09:15", "10:15", "11:15", "12:15", "13:15", "14:15", "15:15")
@@ -63,14 +63,14 @@ def test_from_one_part_of_a_session_to_the_next_nothing_is_measured():
 def test_every_instrument_has_its_own_length():
     time = np.concatenate([times("10:00", "10:05", "10:10"), times("10:00", "10:01"), times("10:00")])
     instrument = np.array([0, 0, 0, 1, 1, 2])
-    found = bar_lengths(time, instrument, np.zeros(6, np.int64), 3, CALENDAR)
+    found = bar_lengths(time, instrument, sessions_of(time, instrument, np.zeros(6, np.int64), CALENDAR), 3)
     assert (found // MINUTE).tolist() == [5, 1, 0]
 
 
 def ends(clocks: tuple[str, ...], minutes: int, session_class: int = 0) -> list[str]:
     time = times(*clocks)
     zeros = np.zeros(len(time), np.int64)
-    _, closes = sessions_of(time, zeros + session_class, CALENDAR)
+    _, closes = sessions_of(time, zeros, zeros + session_class, CALENDAR)
     found = bar_ends(time, zeros, closes, zeros + minutes * MINUTE)
     return [dt.datetime.fromtimestamp(t / SECOND, INDIA).strftime("%H:%M") for t in found.tolist()]
 
@@ -94,7 +94,7 @@ def test_a_bar_outside_of_the_session_has_its_length():
 def test_the_close_is_that_of_the_instrument():
     august = times("15:15", day="2026-08-04")
     for session_class, close in ((int(CASH), "15:30"), (int(DERIVATIVES), "15:40")):
-        _, closes = sessions_of(august, np.array([session_class]), CALENDAR)
+        _, closes = sessions_of(august, np.zeros(1, np.int64), np.array([session_class]), CALENDAR)
         assert closes[0] == at(close, "2026-08-04")
 
 
@@ -126,7 +126,7 @@ def test_times_from_one_bar_behind_the_open_to_the_close_mark_ends(clocks, minut
 def test_no_bar_ends_before_it_begins_behind_the_next_one_or_behind_the_close(minutes, size):
     time = at("09:15") + np.array(sorted(minutes)) * MINUTE
     zeros = np.zeros(len(time), np.int64)
-    _, closes = sessions_of(time, zeros, CALENDAR)
+    _, closes = sessions_of(time, zeros, zeros, CALENDAR)
     found = bar_ends(time, zeros, closes, zeros + size * MINUTE)
     assert (found > time).all()
     assert (found[:-1] <= time[1:]).all()
@@ -138,4 +138,4 @@ def test_bars_of_a_grid_with_holes_are_never_taken_for_shorter_than_they_are(pla
     clocks = sorted({n // size * size for n in places})
     time = at("09:15") + np.array(clocks, np.int64) * MINUTE
     zeros = np.zeros(len(time), np.int64)
-    assert int(bar_lengths(time, zeros, zeros, 1, CALENDAR)[0]) % (size * MINUTE) == 0
+    assert int(bar_lengths(time, zeros, sessions_of(time, zeros, zeros, CALENDAR), 1)[0]) % (size * MINUTE) == 0

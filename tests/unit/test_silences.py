@@ -6,7 +6,6 @@ import numpy as np
 
 from functions.calendar import INDIA, MINUTE, SECOND
 from functions.silences import silences
-from functions.ticks import TICK
 from tests.desk import instrument
 from tests.tables import CALENDAR
 
@@ -17,9 +16,9 @@ def at(clock: str) -> int:
 
 
 def told(times, spacing=0):
-    rows = np.zeros(len(times), TICK)
-    rows["time"] = times
-    return [(r.kind, r.count) for r in silences(rows, [instrument()], np.array([spacing]), CALENDAR)]
+    whose = np.zeros(len(times), np.int64)
+    found = silences(np.array(times, np.int64), whose, [instrument()], np.array([spacing]), CALENDAR)
+    return [(r.kind, r.count) for r in found]
 
 
 MORNING = [at("09:15:00") + n * SECOND for n in range(0, 2_700, 5)]
