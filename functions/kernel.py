@@ -10,13 +10,14 @@ from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
 
 import numpy as np
-from numba import njit
 from numba.core import cgutils
 from numba.core import config as numba_config
+from numba.core.registry import CPUDispatcher
 from numba.core.types import void
 from numba.extending import intrinsic
 
 from functions.kernel_cache import KernelCache
+from functions.kernel_compiler import EntryCompiler, InnerCompiler, InnerKernel
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -24,26 +25,30 @@ config: Any = numba_config  # its switches are made at run time, no type checker
 COMPILED: Final[bool] = not config.DISABLE_JIT
 
 # error_model "numpy": a division by zero gives inf or 0 as in arrays, it costs no branch that raises
-_options: Final[dict[str, Any]] = {"error_model": "numpy"}
-_compile: Any = njit
+_options: Final[dict[str, Any]] = {"nopython": True, "error_model": "numpy", "no_cfunc_wrapper": True}
 
 
 def kernel(function: F) -> F:
-    """A decision that other kernels call; compiled, it has no Python wrapper, so Python must not call it."""
-    return cast(F, _compile(**_options, no_cpython_wrapper=True, no_cfunc_wrapper=True)(function))
+    """A decision that other kernels call; compiled, it has no Python wrapper, so Python must not call it.
+
+    It makes no array, so no kernel of ours counts references.
+    """
+    return _inner(function, _nrt=False)
 
 
 def inlined(function: F) -> F:
     """A kernel whose code is put into its caller: for steps of a few instructions, where the call would cost more."""
-    return cast(F, _compile(**_options, no_cpython_wrapper=True, no_cfunc_wrapper=True, forceinline=True)(function))
+    return _inner(function, _nrt=False, forceinline=True)
+
+
+def guest(function: F) -> F:
+    """A kernel that somebody else wrote: it may do all that Numba can, arrays of its own included."""
+    return _inner(function, _nrt=True)
 
 
 def entry(function: F) -> F:
-    """A kernel that Python calls; its arrays should be `borrow`ed first thing."""
-    compiled = _compile(**_options, no_cfunc_wrapper=True)(function)
-    if COMPILED:
-        compiled._cache = KernelCache(function)
-    return cast(F, compiled)
+    """A kernel that Python calls."""
+    return _entry(function, lambda signature: None)
 
 
 def unlocked(function: F, before: Callable[[Any], None]) -> F:
@@ -51,9 +56,22 @@ def unlocked(function: F, before: Callable[[Any], None]) -> F:
 
     `before` gets the types of the arguments when nothing is compiled for them yet, and compiles what the loop calls.
     """
-    compiled = _compile(**_options, no_cfunc_wrapper=True, nogil=True)(function)
-    if COMPILED:
-        compiled._cache = KernelCache(function, before)
+    return _entry(function, before, nogil=True)
+
+
+def _inner(function: F, **options: bool) -> F:
+    if not COMPILED:
+        return function
+    options = _options | options | {"no_cpython_wrapper": True}
+    return cast(F, InnerKernel(function, targetoptions=options, pipeline_class=InnerCompiler))
+
+
+def _entry(function: F, before: Callable[[Any], None], **options: bool) -> F:
+    if not COMPILED:
+        return function
+    options = _options | options | {"_nrt": False}
+    compiled: Any = CPUDispatcher(function, targetoptions=options, pipeline_class=EntryCompiler)
+    compiled._cache = KernelCache(function, before)
     return cast(F, compiled)
 
 

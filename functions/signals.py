@@ -73,12 +73,14 @@ def route(ticks, first, count, targets, starts, rows):
     needed = starts[strategies]
     if needed > rows.shape[0]:
         return needed
-    at = starts.copy()
     for row in range(ticks.shape[0]):
         i = ticks[row].instrument
         if i >= 0 and ticks[row].quality & OPENING == 0:
             for n in range(first[i], first[i] + count[i]):
                 s = targets[n]
-                rows[at[s]] = row
-                at[s] += 1
+                rows[starts[s]] = row
+                starts[s] += 1
+    for s in range(strategies, 0, -1):  # each has moved to where the next one began
+        starts[s] = starts[s - 1]
+    starts[0] = 0
     return needed

@@ -17,7 +17,6 @@ PROBE = (
     "@entry\ndef charged(value):\n    return fee(value) + 1\n"
 )
 RUN = """
-import sys
 from functions.probe import charged
 print(charged(1000), sum(charged.stats.cache_hits.values()))
 """

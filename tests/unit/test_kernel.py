@@ -1,0 +1,80 @@
+"""Kernels, compiled and plain: what a chain answers, and what is compiled for it."""
+
+import numpy as np
+import pytest
+
+from functions.kernel import COMPILED, entry, guest, kernel, records
+
+FILL = np.dtype([("price", "i8"), ("quantity", "i4"), ("side", "i1")])
+
+
+@kernel
+def value(price, quantity):
+    return price * quantity
+
+
+@kernel
+def signed(fill):
+    return value(fill.price, fill.quantity) * fill.side
+
+
+@kernel
+def fee(fill):
+    if fill.quantity < 0:
+        raise ValueError("a quantity is not negative")
+    return value(fill.price, 2) // 100
+
+
+@guest
+def median(price, quantity):
+    """As an author may write it: arrays, lists and NumPy."""
+    prices = np.zeros(quantity)
+    for n in range(quantity):
+        prices[n] = price + n
+    return np.median(np.array([p for p in prices if p > price]))
+
+
+@entry
+def net(fills):
+    total = 0
+    for n in range(fills.shape[0]):
+        total += signed(fills[n]) - fee(fills[n])
+    return total
+
+
+@entry
+def gross(fills):
+    return value(fills[0].price, fills[0].quantity)
+
+
+@entry
+def middle(price, quantity):
+    return median(price, quantity)
+
+
+def fills(*rows):
+    return records(np.array(list(rows), FILL))
+
+
+def test_a_chain_of_kernels_answers_as_its_source_reads():
+    assert net(fills((10_000, 3, 1), (10_100, 2, -1))) == 30_000 - 200 - 20_200 - 202
+    assert gross(fills((10_000, 3, 1))) == 30_000
+
+
+def test_what_an_inner_kernel_raises_reaches_the_caller():
+    with pytest.raises(ValueError, match="a quantity is not negative"):
+        net(fills((10_000, -3, 1)))
+
+
+def test_a_product_of_narrow_integers_is_not_cut():
+    assert gross(fills((4_000_000_000, 2_000_000_000, 1))) == 8_000_000_000_000_000_000
+
+
+def test_a_kernel_is_compiled_once_whatever_constant_or_narrow_integer_it_is_given():
+    net(fills((10_000, 3, 1)))
+    gross(fills((10_000, 3, 1)))
+    assert not COMPILED or [str(each) for each in value.overloads] == ["(int64, int64)"]
+
+
+def test_a_guest_may_make_arrays_and_lists():
+    assert middle(100.0, 4) == 102.0
