@@ -1,13 +1,11 @@
 """`python -m api`: the API on a loopback address."""
 
 import errno
-import os
 import socket
 import sys
 import threading
 from collections.abc import Callable
 from functools import partial
-from pathlib import Path
 from typing import Any, Final
 
 import uvicorn
@@ -17,7 +15,7 @@ from api.app import LOOPBACK, create_app
 from connectors import logging
 from connectors.ending import stop_on_signals, stopping
 from connectors.errors import ConfigError, exit_code_of
-from connectors.heartbeat import READY_FILE, beat
+from connectors.heartbeat import beat, ready
 from connectors.kafka.source import Offsets
 from connectors.logging import logger
 from connectors.redis import connect
@@ -90,9 +88,7 @@ def listening(api: ApiSettings) -> socket.socket:
 def _tell(address: tuple[Any, ...]) -> None:
     host = f"[{address[0]}]" if ":" in address[0] else address[0]
     logger().info("api.listening", url=f"http://{host}:{address[1]}/api/v1/portfolio")
-    path = os.environ.get(READY_FILE)
-    if path:
-        Path(path).write_text(f"{os.getpid()}\n")
+    ready()
 
 
 def serve(settings: Settings) -> None:

@@ -40,14 +40,14 @@ Flow = Literal["pipeline", "cache", "archive", "config", "connectors", "api"]
 @app.command()
 @reads_recordings
 def demo(
-    seconds: Annotated[float | None, typer.Option(min=1, help="End after so many seconds of trading.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="End after so many seconds of trading.")] = None,
     speed: Annotated[float, typer.Option(help="Market seconds per second; 0 = as fast as possible.")] = 30.0,
     seed: Annotated[int, typer.Option(help="Of the simulated day.")] = 1,
     strategy: Annotated[list[str] | None, typer.Option(help="Run this as well: module:Name or file.py:Name.")] = None,
     data: Annotated[
         list[Path] | None, typer.Option(help="Recorded files or folders in place of the simulator.")
     ] = None,
-    port: Annotated[int, typer.Option(help="Of the API on 127.0.0.1.")] = 8000,
+    port: Annotated[int, typer.Option(help="Of the API on 127.0.0.1; 0 takes a free one.")] = 8000,
     charges_as_of: Annotated[str, typer.Option(help="YYYY-MM-DD: that day's charges for every day.")] = "",
     json: Json = False,
     *,
@@ -121,7 +121,7 @@ def feed(
         str | None, typer.Option(help="Day to simulate, YYYY-MM-DD; the last trading day if not given.")
     ] = None,
     bad_tick_rate: Annotated[float, typer.Option(help="Share of simulated ticks that are bad.")] = 0.001,
-    seconds: Annotated[float | None, typer.Option(min=0.1, help="End after so many seconds.")] = None,
+    seconds: Annotated[float | None, typer.Option(help="End after so many seconds.")] = None,
     *,
     reading: Any,
 ) -> None:

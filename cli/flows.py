@@ -158,9 +158,10 @@ def run_feed(
             raise ConfigError(f"--date is YYYY-MM-DD, was {day!r}", remedy="e.g. --date 2026-11-20") from error
     from dataflows import feed
 
+    asked = feed.FeedSettings(**options)
     settings = load()
     warn_of_end(tables(settings).calendar)
     logging.configure(settings.log, "feed")
     process.stop_on_signals()
     ensure_topics(settings.kafka, all_topics(settings.active_brokers))
-    process.run(feed.live(settings, feed.FeedSettings(**options)))
+    process.run(feed.live(settings, asked))

@@ -11,6 +11,7 @@ import math
 import re
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from numbers import Integral
 from typing import Any, Final
 
@@ -94,6 +95,19 @@ class _Facts:
         return {**first, "flow": self._flow, "event": event.pop("event", ""), **event}
 
 
+class _StandardError(structlog.WriteLogger):
+    """Standard error as it is then. What it does not take, as its disk is full, is lost: a log stops no flow."""
+
+    def __init__(self) -> None:
+        super().__init__(sys.stderr)
+
+    def msg(self, message: str) -> None:
+        with suppress(OSError):
+            super().msg(message)
+
+    log = debug = info = warn = warning = fatal = failure = err = error = critical = exception = msg
+
+
 def configure(settings: LogSettings, flow: str) -> None:
     """Send the log events of this process and of its libraries to standard error, as those of `flow`."""
     level = logging.getLevelNamesMapping()[settings.level]
@@ -111,7 +125,7 @@ def configure(settings: LogSettings, flow: str) -> None:
     structlog.configure(
         processors=[*said, *written],
         wrapper_class=structlog.make_filtering_bound_logger(level),
-        logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),  # as it is then: it may be another by now
+        logger_factory=lambda *_: _StandardError(),
         cache_logger_on_first_use=False,
     )
     _configure_libraries(level, said, written)
@@ -136,6 +150,6 @@ def logger() -> FilteringBoundLogger:
     if not structlog.is_configured():
         structlog.configure(
             processors=[structlog.processors.add_log_level, structlog.processors.format_exc_info, redact, as_json],
-            logger_factory=lambda *_: structlog.WriteLogger(sys.stderr),
+            logger_factory=lambda *_: _StandardError(),
         )
     return structlog.get_logger()

@@ -10,25 +10,16 @@ import os
 from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import timedelta
-from pathlib import Path
 
 from bytewax.dataflow import Dataflow
 from bytewax.run import cli_main
 
 from connectors.ending import stop_on_signals, stopping
 from connectors.errors import FatalError, PipelineError
-from connectors.heartbeat import READY_FILE, beat
+from connectors.heartbeat import READY_FILE, ready
 from connectors.kafka.source import mirror_ended
 
 __all__ = ["READY_FILE", "ready", "run", "stop_on_signals", "stopping"]
-
-
-def ready() -> None:
-    """Tells the supervisor that the flow is live."""
-    beat()
-    path = os.environ.get(READY_FILE)
-    if path:
-        Path(path).write_text(f"{os.getpid()}\n")
 
 
 def run(flow: Dataflow, *, epoch_s: float = 0.25) -> None:

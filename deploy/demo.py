@@ -7,6 +7,7 @@ before it wrote; so nothing is cut off, and the log, the lake and the API must h
 demo says so and fails.
 """
 
+import errno
 import fcntl
 import json
 import re
@@ -17,7 +18,7 @@ import time
 import urllib.request
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import chain, count
 from pathlib import Path
 from typing import Any, Final
@@ -48,6 +49,10 @@ from strategies.registry import check, configure
 BROKER: Final = "paper"
 DRAIN_S: Final = 60.0
 REFRESH_S: Final = 0.5
+HOST: Final = "127.0.0.1"
+HIGHEST_PORT: Final = 65_535
+LEAST_BYTES: Final = 64 * 1024  # free on the disk: with less the archive waits for ever
+MOST: Final = 1e9  # of a speed and of seconds, as the feed takes them
 
 
 @dataclass(frozen=True)
@@ -98,15 +103,50 @@ def _only_demo(directory: Path) -> Iterator[None]:
         yield
 
 
-def _refuse_busy_port(port: int) -> None:
+def _refuse_wrong_use(options: DemoOptions) -> None:
+    """Raises: `ConfigError` for a number that cannot be meant."""
+    if not 0 <= options.speed < MOST:
+        raise ConfigError(
+            f"--speed is market seconds a second, 0 or more, was {options.speed:g}",
+            remedy="--speed 0 is as fast as possible",
+        )
+    if options.seconds is not None and not 1 <= options.seconds < MOST:
+        raise ConfigError(f"--seconds is 1 or more, was {options.seconds:g}", remedy="leave it out to play to the end")
+    if options.seed < 0:
+        raise ConfigError(f"--seed is 0 or more, was {options.seed}", remedy="e.g. --seed 1")
+    if not 0 <= options.port <= HIGHEST_PORT:
+        raise ConfigError(f"--port is from 1 to {HIGHEST_PORT}, was {options.port}", remedy="--port 0 takes a free one")
+
+
+def _free_port(port: int) -> int:
+    """This port where nobody listens on it, for 0 one that is free. Raises: `ConfigError`."""
     with socket.socket() as probe:
         probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            probe.bind(("127.0.0.1", port))
+            probe.bind((HOST, port))
         except OSError as error:
+            why = "is in use" if error.errno == errno.EADDRINUSE else f"cannot be used: {error.strerror}"
             raise ConfigError(
-                f"port {port} on 127.0.0.1 is in use", remedy="stop what listens there, or panda demo --port N"
+                f"port {port} on {HOST} {why}", remedy="panda demo --port N chooses another, --port 0 a free one"
             ) from error
+        return int(probe.getsockname()[1])
+
+
+def _room(directory: Path) -> int:
+    """Bytes that are free on its disk."""
+    return shutil.disk_usage(directory).free
+
+
+class NoRoom(DependencyError):
+    """The disk of a demo is full."""
+
+
+def _no_room(directory: Path, *, after: PipelineError | None = None) -> NoRoom:
+    told = "" if after is None else f"; {after.message.splitlines()[0]}"
+    return NoRoom(
+        f"the disk of {directory} has {_room(directory)} bytes free{told}",
+        remedy="make room, or set PANDA_DATA_DIR to a directory on another disk",
+    )
 
 
 def _fresh(directory: Path) -> None:
@@ -204,7 +244,7 @@ def _start_flows(run: Run) -> dict[str, Child]:
         run.supervisor.start(child)
     _until_live(run, children["config"])
     children["pipeline"] = Child("pipeline", _panda("run", "pipeline"), run.environment)
-    children["feed"] = Child("feed", _feed_command(run.options), run.environment, stop_s=60.0)
+    children["feed"] = Child("feed", _feed_command(run.options), run.environment, stop_s=60.0, ends=True)
     run.supervisor.start(children["pipeline"])
     run.supervisor.start(children["feed"])
     _until_live(run, *(child for name, child in children.items() if name != "config"))
@@ -246,7 +286,7 @@ def _watch(run: Run, tail: _Tail, feed: Child, display: Display) -> None:
     try:
         while not stopping():
             tail.read()
-            run.supervisor.check_but(feed)
+            run.supervisor.check()
             now = time.monotonic()
             if run.options.seconds is not None and now - run.trading_began >= run.options.seconds:
                 return
@@ -268,6 +308,8 @@ def _await(what: str, reached: Any, run: Run) -> None:
     deadline = time.monotonic() + DRAIN_S
     while not reached():
         run.supervisor.check()
+        if _room(run.directory) < LEAST_BYTES:
+            raise _no_room(run.directory)
         if time.monotonic() > deadline:
             raise DependencyError(f"{what} has not caught up within {DRAIN_S:g} s")
         time.sleep(0.05)
@@ -317,7 +359,7 @@ def _verify(run: Run, counts: dict[str, int]) -> None:
     from analytics.queries import counts as lake_counts
 
     lake = lake_counts(connect(run.environment["PANDA_LAKE__PATH"]))
-    with urllib.request.urlopen(f"http://127.0.0.1:{run.options.port}/api/v1/counts", timeout=10) as answer:
+    with urllib.request.urlopen(f"http://{HOST}:{run.options.port}/api/v1/counts", timeout=10) as answer:
         rest: dict[str, int] = json.load(answer)["items"]
     wrong = []
     for topic in (MARKET_TICKS, *outputs(BROKER)):
@@ -332,6 +374,7 @@ def _verify(run: Run, counts: dict[str, int]) -> None:
 
 def run(options: DemoOptions) -> None:
     """The command. Raises: `PipelineError` with what went wrong; all children are then stopped."""
+    _refuse_wrong_use(options)
     settings: Settings = load()
     stop_on_signals(watched=False)
     calendar = in_force(charges_as_of=options.charges_as_of).calendar
@@ -340,9 +383,11 @@ def run(options: DemoOptions) -> None:
     with kept_for_the_result(), unchanged():
         configured = _configured(options)
     with _only_demo(data):
-        _refuse_busy_port(options.port)
+        options = replace(options, port=_free_port(options.port))
         directory = data / "demo"
         _fresh(directory)
+        if _room(directory) < LEAST_BYTES:
+            raise _no_room(directory)
         running = Run(options, directory, Supervisor(directory / "logs"))
         display = Display(calendar, live=not options.json, port=options.port)
         try:
@@ -352,6 +397,12 @@ def run(options: DemoOptions) -> None:
             store.seed(*configured, check)
             store.close()
             _trade(running, display)
+        except NoRoom:
+            raise
+        except PipelineError as error:  # whoever failed could not even write why
+            if _room(directory) < LEAST_BYTES:
+                raise _no_room(directory, after=error) from error
+            raise
         finally:
             display.close()
             with suppress(KeyboardInterrupt):

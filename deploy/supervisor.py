@@ -51,6 +51,7 @@ class Child:
     start_s: float = 60.0
     stop_s: float = 10.0
     is_live: Callable[[], bool] | None = None  # None: the child creates its ready file
+    ends: bool = False  # it may come to its end by itself, be it before the others are live: with 0, else it has died
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     live_after: float | None = None
@@ -113,17 +114,16 @@ class Supervisor:
         return True
 
     def is_live(self, child: Child) -> bool:
-        """Whether a child that runs has said so, or is seen to be live."""
-        return child.is_live() if child.is_live else self._ready_file(child).exists()
+        """Whether a child that runs has said so, or is seen to be live; or has come to its end, as it may."""
+        return self._has_ended(child) or (child.is_live() if child.is_live else self._ready_file(child).exists())
+
+    def _has_ended(self, child: Child) -> bool:
+        return child.ends and child.process is not None and child.process.poll() == 0
 
     def check(self) -> None:
-        """Raises: `ChildDied` for the first child that has ended without being stopped."""
-        self.check_but(None)
-
-    def check_but(self, one: Child | None) -> None:
-        """The same, without looking at one child that may end by itself."""
+        """Raises: `ChildDied` for the first child that has ended without being stopped, unless it may."""
         for child in self.children:
-            if child is not one and child.process is not None and child.process.poll() is not None:
+            if child.process is not None and child.process.poll() is not None and not self._has_ended(child):
                 raise ChildDied(child.name, child.process.returncode, self.last_lines(child))
 
     def last_lines(self, child: Child, count: int = 15) -> str:

@@ -2,7 +2,9 @@
 
 import json
 import os
+import re
 import signal
+import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -446,3 +448,115 @@ def test_an_interrupt_after_a_command_is_over_does_not_change_how_it_ended():
         _, said = process.communicate(timeout=60)
 
     assert (process.returncode, said) == (0, b"")
+
+
+# --- what cannot be meant, and what cannot be written -----------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("arguments", "says"),
+    [
+        (["--port", "99999"], "--port is from 1 to 65535, was 99999"),
+        (["--port", "65536"], "--port is from 1 to 65535, was 65536"),
+        (["--port", "-1"], "--port is from 1 to 65535, was -1"),
+        (["--speed", "-1"], "--speed is market seconds a second, 0 or more, was -1"),
+        (["--speed", "nan"], "--speed is market seconds a second, 0 or more, was nan"),
+        (["--speed", "inf"], "--speed is market seconds a second, 0 or more, was inf"),
+        (["--seconds", "0"], "--seconds is 1 or more, was 0"),
+        (["--seconds", "nan"], "--seconds is 1 or more, was nan"),
+        (["--seconds", "-inf"], "--seconds is 1 or more, was -inf"),
+        (["--seed", "-1"], "--seed is 0 or more, was -1"),
+    ],
+)
+def test_a_demo_with_a_number_that_cannot_be_meant_says_what_can_and_leaves_nothing_behind(
+    panda, tmp_path, arguments, says
+):
+    code, out, err = panda("demo", *arguments)
+
+    assert (code, out) == (2, "")
+    assert err.startswith(f"error: {says}\n  → ")
+    assert len(err.splitlines()) == 2
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_demo_on_a_port_that_another_listens_on_names_it_and_the_way_out(panda):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+
+        code, out, err = panda("demo", "--port", port)
+
+    assert (code, out) == (2, "")
+    assert err == (
+        f"error: port {port} on 127.0.0.1 is in use\n  → panda demo --port N chooses another, --port 0 a free one\n"
+    )
+
+
+def test_a_demo_begins_on_no_disk_without_room(panda, monkeypatch):
+    monkeypatch.setattr("deploy.demo.LEAST_BYTES", 2**62)
+
+    code, out, err = panda("demo", "--port", "0")
+
+    assert (code, out) == (3, "")
+    assert re.fullmatch(
+        r"error: the disk of \S+/demo has \d+ bytes free\n  → make room, or set PANDA_DATA_DIR .*\n", err
+    )
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [["--speed", "nan"], ["--seconds", "nan"], ["--seconds", "0"], ["--seconds", "inf"], ["--bad-tick-rate", "nan"]],
+)
+def test_a_feed_refuses_numbers_that_cannot_be_meant_before_it_looks_for_a_broker(panda, arguments):
+    code, _, err = panda("feed", *arguments)
+
+    assert code == 2
+    assert f"was {float(arguments[1])}" in err
+
+
+PRINTING = [
+    ["--help"], ["demo", "--help"], ["strategies", "list"], ["strategies", "list", "--json"], ["db", "upgrade"],
+    ["backtest", "momentum", "--data", "ticks.csv"], ["backtest", "momentum", "--data", "ticks.csv", "--json"],
+    ["compile", "--json"], ["services", "--help"],
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("arguments", PRINTING, ids=" ".join)
+def test_an_output_that_a_full_disk_does_not_take_is_told_in_a_line_with_exit_code_3(
+    panda, ticks_csv, monkeypatch, arguments
+):
+    with open("/dev/full", "w") as full:
+        monkeypatch.setattr(sys, "stdout", full)
+        code, _, err = panda(*arguments)
+
+    told = [line for line in err.splitlines() if not line.startswith("{")]
+    assert code == 3
+    assert len(told) == 2
+    assert re.fullmatch(r"error: the output.* cannot be written: No space left on device", told[0])
+    assert told[1].startswith("  → make room")
+
+
+@pytest.mark.parametrize("arguments", [["strategies", "list", "--json"], ["sql", "SELECT 1", "--lake", "."]])
+def test_a_process_whose_outputs_are_full_ends_with_its_exit_code_and_no_more(arguments):
+    with open("/dev/full", "w") as full:
+        command = [sys.executable, "-m", "cli", *arguments]
+        said = subprocess.run(command, cwd=ROOT, stdout=full, stderr=subprocess.PIPE, text=True)
+        unsaid = subprocess.run(command, cwd=ROOT, stdout=full, stderr=full)
+
+    assert said.returncode == unsaid.returncode == (2 if arguments[0] == "sql" else 3)
+    assert len(said.stderr.splitlines()) == 2
+
+
+@pytest.mark.parametrize("directory", ["/sys/panda", "/dev/null/panda", "notes.txt"])
+def test_where_nothing_can_be_made_it_says_where_and_what_to_set(panda, tmp_path, monkeypatch, directory):
+    (tmp_path / "notes.txt").write_text("a file")
+    monkeypatch.setenv("PANDA_DATA_DIR", directory)
+
+    for command in (["db", "upgrade"], ["demo", "--port", "0"]):
+        code, out, err = panda(*command)
+
+        assert (code, out) == (2, "")
+        assert re.fullmatch(
+            rf"error: \S*{directory} cannot be used: .*\n  → give access, or set PANDA_DATA_DIR.*\n", err
+        )

@@ -32,7 +32,7 @@ class Gone:
 class Lake:
     """A lake that answers."""
 
-    def counts(self):
+    def check(self):
         return {}
 
 

@@ -1,5 +1,6 @@
 """Logs: one line an event, on standard error, without secrets."""
 
+import io
 import json
 import logging as standard
 import warnings
@@ -44,6 +45,22 @@ def test_an_event_is_one_line_that_says_when_how_severe_which_flow_and_what(line
         ("rule", "daily_loss"),
         ("lag_ms", 12),
     ]
+
+
+@pytest.mark.parametrize("configured", [True, False])
+def test_a_line_that_a_full_disk_does_not_take_stops_nobody_and_the_next_one_is_written(lines, monkeypatch, configured):
+    if configured:
+        configure(LogSettings(), "archive")
+    with (
+        io.TextIOWrapper(open("/dev/full", "wb", buffering=0), write_through=True) as full,
+        monkeypatch.context() as now,
+    ):
+        now.setattr("sys.stderr", full)
+        logger().warning("lake.unavailable", reason="no room")
+
+    logger().info("lake.available")
+
+    assert [line["event"] for line in lines()] == ["lake.available"]
 
 
 def test_events_below_the_level_are_not_written(lines):
