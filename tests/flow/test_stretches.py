@@ -10,6 +10,7 @@ import pytest
 from connectors.errors import ConfigError
 from dataflows.feed import FeedSettings, simulated
 from functions.bars import ticks_of_bars
+from functions.calendar_text import read_calendar
 from functions.stretches import replayed
 from functions.ticks import NO_DEPTH
 from functions.topics import MARKET_CLOCK
@@ -82,3 +83,18 @@ def test_a_loop_of_a_recording_moves_on_by_whole_weeks():
     chunks: Iterator = replayed(data.ticks, data.depth, loop=True)
     times = [int(c.ticks["time"][0]) for c, _ in zip((c for c in chunks if len(c.ticks)), range(4), strict=False)]
     assert times == [at(f"2026-11-{d} 10:00:00") for d in ("19", "20", "26", "27")]
+
+
+def test_a_day_of_a_calendar_of_ones_own_is_simulated():
+    calendar = read_calendar(
+        b'[2027.holidays]\n01-26 = "a"\n[2027.sessions]\n01-02 = { name = "Saturday", hours = "10:00-10:02 11:00-11:01" }\n',
+        CALENDAR,
+    )
+    chunks = list(simulated(FeedSettings(date=dt.date(2027, 1, 2)), FRIDAY, calendar))
+
+    times = np.concatenate([chunk.ticks["time"] for chunk in chunks])
+    assert chunks[-1].until == at("2027-01-02 11:01:00")
+    assert not ((times >= at("2027-01-02 10:02:01")) & (times < at("2027-01-02 11:00:00"))).any()
+    assert (times >= at("2027-01-02 11:00:00")).sum() > 50
+    with pytest.raises(ConfigError, match="not covered"):
+        next(simulated(FeedSettings(date=dt.date(2027, 1, 2)), FRIDAY, CALENDAR))

@@ -5,10 +5,12 @@ from pathlib import Path
 
 import pytest
 
+from cli import flows
 from connectors import market_tables
 from connectors.errors import ConfigError
 from connectors.market_tables import built_in, in_force, refuse_ended, tables, warn_of_end
 from connectors.settings import Settings
+from functions.assignment import Seat
 
 YEAR = '[2027.holidays]\n01-26 = "Republic Day"\n'
 RATE = '[[rates]]\nitem = "stt_sell"\nfrom = 2027-04-01\nfutures = "0.06"\n'
@@ -115,3 +117,15 @@ def test_after_its_end_a_live_pipeline_is_refused_until_a_file_adds_the_year(yea
         refuse_ended(built_in().calendar, dt.date(2027, 1, 1))
     assert refused.value.exit_code == 2
     refuse_ended(tables(settings(calendar=str(year))).calendar, dt.date(2027, 1, 1))
+
+
+def test_a_pipeline_on_a_real_log_does_not_start_after_the_end_and_a_demos_may(monkeypatch, capsys):
+    monkeypatch.setattr(market_tables, "today", lambda: dt.date(2027, 1, 1))
+    monkeypatch.setattr("connectors.lease.hold", lambda *_: pytest.fail("it went on"))
+    live = settings(kafka={"bootstrap": "127.0.0.1:1"})
+
+    with pytest.raises(ConfigError, match="ended on 2026-12-31"):
+        flows._pipeline(live, "paper", Seat())
+    assert "it is over" in capsys.readouterr().err
+    with pytest.raises(pytest.fail.Exception, match="it went on"):
+        flows._pipeline(settings(kafka={"bootstrap": "127.0.0.1:1", "embedded": True}), "paper", Seat())

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 from functions.calendar_text import read_calendar
+from functions.charges_text import read_charges
 from functions.events import PaperVenue, Sizing, StrategyConfig
 from functions.market_tables import MarketTables
 from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch, venue_row
@@ -333,3 +334,27 @@ def test_what_has_no_known_charges_stays_untradable_over_a_restart():
     new.load(old.to_bytes())
 
     assert old.instruments["unpriced"].tolist() == new.instruments["unpriced"].tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(("at", "version"), [(-35 * 86_400.0, -1), (-36 * 86_400.0, -2)])  # 2026-04-01, 2026-03-31
+def test_a_rate_holds_from_its_first_day_on_after_a_restart_too(at, version):
+    charged = account("a", venue=PaperVenue(price="last"))
+    old, new = (Shard([instrument(11)], [charged], [strategy("m", [11], ["a"])], TABLES) for _ in range(2))
+    old.run(tick_rows([tick(100.0, at)]))
+
+    new.load(old.to_bytes())
+
+    assert old.shard["rates"][0] == new.shard["rates"][0] == len(TABLES.tariff.versions) + version
+
+
+@pytest.mark.parametrize("unknown", ["delivery", "intraday"])
+def test_a_share_whose_delivery_or_day_trade_has_no_known_charges_is_not_tradable(unknown):
+    """The product is chosen with each order, so both must be known."""
+    text = f'[[rates]]\nitem = "sebi"\nfrom = 2026-05-06\n{unknown} = "unknown"\n'
+    tables = TABLES._replace(tariff=read_charges(text.encode(), TABLES.tariff))
+    configs = [instrument(11), instrument(22, kind="FUT", exchange="NFO")]
+    made = Shard(configs, [account("a", venue=PaperVenue(price="last"))], [strategy("m", TOKENS, ["a"])], tables)
+
+    made.run(tick_rows([tick(100.0)]))
+
+    assert made.instruments["unpriced"].tolist() == [1, 0]
