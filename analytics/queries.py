@@ -77,6 +77,7 @@ def _connected(store: Store) -> duckdb.DuckDBPyConnection:
             "temp_directory": spill,
         }
     )  # fmt: skip
+    connection.execute("SET enable_progress_bar = false")  # it would be written to standard output
     store.attach(connection)
     _point_at(connection, store)
     connection.execute(resources.files("analytics").joinpath("views.sql").read_text(encoding="utf-8"))

@@ -77,6 +77,7 @@ class Files:
         self._store = store
         self._stop = stop
         self._duck = duckdb.connect(config={"threads": 2, "memory_limit": "1GB"})
+        self._duck.execute("SET enable_progress_bar = false")  # it would be written to standard output
         store.attach(self._duck)
 
     def close(self) -> None:

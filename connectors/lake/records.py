@@ -33,6 +33,7 @@ class LakeRecords:
         self._store = store_at(lake)
         self._files = Files(self._store)
         self._duck = duckdb.connect(config={"threads": 1, "memory_limit": "512MB"})
+        self._duck.execute("SET enable_progress_bar = false")  # it would be written to standard output
         self._store.attach(self._duck)
         self._named: dict[tuple[str, int], list[File]] = {}
         self._read: OrderedDict[File, list[Record]] = OrderedDict()

@@ -70,6 +70,7 @@ def read(
     window = (_moment(start, end=False), _moment(end, end=True))
     with TemporaryDirectory(prefix="panda-") as scratch, duckdb.connect() as connection:
         connection.execute("SET TimeZone = 'Asia/Kolkata'")
+        connection.execute("SET enable_progress_bar = false")  # it would be written to standard output
         tables, passed_over = _opened(connection, paths, options, Path(scratch))
         for table in tables:
             if table.is_list:

@@ -82,6 +82,7 @@ def _unpacked(path: Path, folder: Path) -> Path:
     """A file without its Zstandard compression, which DuckDB knows and Python does not."""
     target = _new(folder, path)
     with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
         connection.execute(
             f"COPY (SELECT * FROM read_csv('{_sql(path)}', header=false, auto_detect=false, columns={{'line': 'VARCHAR'}}, "
             f"delim='\\x01', quote='', escape='', compression='zstd')) TO '{_sql(target)}' "
