@@ -36,7 +36,8 @@ test-platform *arguments: setup
 
 # unit tests of the decisions in plain Python, branch coverage of functions/ at least 95 %
 test-plain:
-    NUMBA_DISABLE_JIT=1 {{python}} -m pytest -q tests/unit tests/flow functions strategies --ignore=tests/unit/test_benchmarks.py \
+    NUMBA_DISABLE_JIT=1 {{python}} -m pytest -q -n 2 --dist loadfile -m "not compiled" tests/unit tests/flow functions strategies \
+        --ignore=tests/unit/test_benchmarks.py \
         --cov=functions --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95
 
 # any bytes into everything that reads bytes of others, so many seconds for all together; `--target NAME` for one

@@ -73,6 +73,7 @@ def test_where_batches_end_shows_in_no_byte(run):
     ]
 
 
+@pytest.mark.compiled
 def test_a_backtest_of_the_same_ticks_publishes_the_same_bytes(run):
     tokens = [11, 22, 33]
     instruments = [instrument(t) for t in tokens]
@@ -182,6 +183,7 @@ def batches_of(events, cuts, mark_at=None):
     return items
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("cut", [1, 199, 400])
 def test_the_state_gathered_at_a_marker_continues_in_another_process_to_the_byte(run, cut):
     _, events = market()
@@ -205,6 +207,7 @@ def test_a_cut_is_the_last_word_of_its_batch(run):
     assert batches[1].cut is None
 
 
+@pytest.mark.compiled
 def test_a_marker_alone_snapshots_what_was_decided_before_it(run):
     _, events = market(400)
     items = batches_of(events, [], mark_at=None)
@@ -235,6 +238,7 @@ def test_a_pipeline_reads_the_market_its_brokers_commands_and_the_configuration(
     ]  # fmt: skip
 
 
+@pytest.mark.compiled
 def test_a_pipeline_writes_its_own_brokers_topics_only(run):
     _, events = market(400)
 

@@ -86,6 +86,7 @@ def test_between_the_ends_of_two_seconds_nobody_looks():
     assert (summary["max_drawdown"], summary["max_gross_exposure"]) == ("0.00", "1020.00")
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("batch", [1, 3, 100])
 def test_what_an_account_held_and_lost_does_not_depend_on_the_batches(batch):
     plan = (DAY_OF_TICKS, INSTRUMENTS, TRADER, STRATEGIES)
@@ -137,6 +138,7 @@ def test_before_it_ran_it_has_no_speed():
     assert Outcome(scripted().shard).summary()["ticks_per_s"] == 0
 
 
+@pytest.mark.compiled
 @pytest.mark.parametrize("batch", [1, 7, 899, 900, 10_000])
 def test_the_size_of_a_batch_changes_no_byte_of_any_event(batch):
     published = []
@@ -157,6 +159,7 @@ def whole():
 WHOLE = whole()
 
 
+@pytest.mark.compiled
 def test_making_the_events_changes_no_decision():
     quiet, told = (
         run(DAY_OF_TICKS, INSTRUMENTS, TRADER, STRATEGIES, on_events=on_events)
@@ -198,6 +201,7 @@ def test_with_levels_a_venue_walks_them_and_dropped_ticks_take_theirs_with_them(
     assert outcome.fills[["price", "quantity"]].tolist() == [(101_500_000, 4), (101_550_000, 6)]
 
 
+@pytest.mark.compiled
 def test_levels_follow_their_ticks_through_any_batches():
     levels = np.zeros(len(DAY_OF_TICKS), DEPTH)
     for n in range(5):

@@ -232,6 +232,7 @@ def test_prices_sometimes_gap(friday):
     assert (returns / course.volatility[:, SHARES]).max() > 10
 
 
+@pytest.mark.compiled
 def test_a_clean_day_passes_the_gate_whole(friday):
     ticks = friday.ticks.copy()
     assert judge(records(ticks), records(no_ticks_seen(len(INSTRUMENTS)))) == 0
@@ -263,6 +264,7 @@ def test_each_bad_tick_is_bad_in_the_way_it_is_labelled(bad_friday):
         assert bad[kind == same].tobytes() == before[kind == same].tobytes()
 
 
+@pytest.mark.compiled
 def test_the_gate_drops_exactly_the_bad_ticks_that_reach_it(bad_friday):
     ticks = bad_friday.ticks[(bad_friday.faults != UNDECODABLE) & (bad_friday.faults != MISSING_FIELD)]
     faults = bad_friday.faults[(bad_friday.faults != UNDECODABLE) & (bad_friday.faults != MISSING_FIELD)]
