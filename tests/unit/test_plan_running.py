@@ -181,7 +181,7 @@ def test_a_broker_that_is_down_ends_with_three_and_says_what_is_done(desk):
     assert isinstance(ran.exception, DependencyError)
     assert ran.exception.exit_code == 3
     assert "just up" in ran.exception.remedy
-    assert [line for line in ran.output.splitlines() if not line.startswith(" ")] == [
+    assert [line for line in ran.stdout.splitlines() if not line.startswith(" ")] == [
         "migrations: applied",
         "configuration: nothing to do",
         "topics: failed",
