@@ -27,7 +27,7 @@ from functions.execution import (
     tell_order,
     work,
 )  # fmt: skip
-from functions.instruments import is_unpriced, quote
+from functions.instruments import quote
 from functions.kernel import borrow, entry, kernel
 from functions.orders import (
     ACKNOWLEDGE,
@@ -64,6 +64,7 @@ SHARD: Final = np.dtype(
         ("opens", "i8", (3, PARTS)),  # today's session of each class and part, ns since IST midnight; 0 and 0 = closed
         ("closes", "i8", (3, PARTS)),
         ("cut_offs", "i8", 3),  # when MIS ends for each class today, ns since IST midnight; 0 = no session
+        ("unknown", "i8"),  # segments without known charges today, bit venue · 4 + segment
         ("numbered", "i8"),  # orders so far
         ("booked", "i8"),  # books so far
         ("free", "i8"),  # first free order slot, -1 = none
@@ -88,7 +89,7 @@ class Days(NamedTuple):
     sessions: Rows  # (days, 3, PARTS, open or close), see `functions.calendar`
     cut_offs: Rows  # (days, 3)
     versions: Rows  # first IST day of each version of the charges
-    rates: Rows  # RATE rows [version, venue · 4 + segment]
+    unknown: Rows  # of each version the segments without known charges, bit venue · 4 + segment
 
 
 STRATEGY: Final = np.dtype([("first", "i4"), ("count", "i4"), ("product", "i4"), ("spare", "i4")], align=True)
@@ -141,13 +142,11 @@ def on_signal(
 
 
 @kernel
-def open_day(shard, accounts, instruments, days):
+def open_day(shard, accounts, days):
     """A new IST day: its sessions and charges, and what is counted by the day."""
     while shard.rates + 1 < days.versions.shape[0] and days.versions[shard.rates + 1] <= shard.day:
         shard.rates += 1
-    for i in range(instruments.shape[0]):
-        unpriced = shard.rates >= 0 and is_unpriced(instruments[i], days.rates[shard.rates])
-        instruments[i].unpriced = 1 if unpriced else 0
+    shard.unknown = days.unknown[shard.rates] if shard.rates >= 0 else 0
     day = shard.day - days.first
     covered = 0 <= day < days.sessions.shape[0] and shard.rates >= 0
     for c in range(3):
@@ -174,14 +173,14 @@ def on_second(
         if shard.day >= 0:
             expire(shard, accounts, subscriptions, instruments, books, orders, told, alerts)
         shard.day = day
-        open_day(shard, accounts, instruments, days)
+        open_day(shard, accounts, days)
     shard.second = now // SECOND
 
 
 @entry
 def step(
     shards, accounts, limits, venues, subscriptions, strategies, instruments, books, book_index, orders, rate_days, rates,
-    sessions, cut_offs, first_day, burst, ticks, depth, ranges, signals, told, fills, refusals, snapshots, alerts,
+    unknown, sessions, cut_offs, first_day, burst, ticks, depth, ranges, signals, told, fills, refusals, snapshots, alerts,
 ):  # fmt: skip
     """Folds a batch; 0 = all of it, 1 = an output is nearly full: take what is told and call again.
 
@@ -197,7 +196,7 @@ def step(
     book_index = borrow(book_index)
     orders = borrow(orders)
     rates = borrow(rates)
-    days = Days(first_day, borrow(sessions), borrow(cut_offs), borrow(rate_days), rates)
+    days = Days(first_day, borrow(sessions), borrow(cut_offs), borrow(rate_days), borrow(unknown))
     ticks = borrow(ticks)
     depth = borrow(depth)
     ranges = borrow(ranges)

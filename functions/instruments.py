@@ -13,7 +13,7 @@ from functions.costs import DELIVERY, FUTURES, INTRADAY, OPTIONS, SEGMENTS, Segm
 from functions.events import InstrumentConfig
 from functions.kernel import kernel
 from functions.money import micro
-from functions.orders import CNC, MIS
+from functions.orders import CNC
 from functions.ticks import Rows
 
 EQUITY, FUTURE, OPTION, INDEX = (np.int64(n) for n in range(4))
@@ -40,7 +40,7 @@ INSTRUMENT: Final = np.dtype(
         ("held", "i4"),  # first book with a position here, -1 = none
         ("working", "i4"),  # first working order here, oldest first, -1 = none
         ("newest", "i4"),  # last working order here
-        ("unpriced", "i4"),  # 1: nobody knows its charges today
+        ("segments", "i4"),  # in which it may trade, bit venue · 4 + segment of the charges
     ],
     align=True,
 )
@@ -78,6 +78,7 @@ def instrument_table(configs: Sequence[InstrumentConfig]) -> Rows:
         row["kind"] = _KINDS[config.kind]
         row["venue"] = _VENUES[config.exchange]
         row["session_class"] = session_class(config.kind, config.closing_auction)
+        row["segments"] = sum(1 << cell for cell in charge_rows(config))
         row["tradable"] = config.enabled and config.kind != "INDEX" and row["tick_size"] > 0
     return table
 
@@ -99,12 +100,6 @@ def rate_index(instrument, product):
     elif product == CNC:
         segment = DELIVERY
     return instrument.venue * len(SEGMENTS) + segment
-
-
-@kernel
-def is_unpriced(instrument, rates):
-    """Whether the charges of a trade in this instrument, delivered or not, are unknown; `rates` is a version's row."""
-    return rates[rate_index(instrument, CNC)].known == 0 or rates[rate_index(instrument, MIS)].known == 0
 
 
 @kernel

@@ -150,9 +150,9 @@ def part_of(shard, instrument, now):
 
 
 @kernel
-def untradable(instrument):
+def untradable(shard, instrument):
     """Not for trade, or at charges that nobody knows."""
-    return instrument.tradable == 0 or instrument.unpriced != 0
+    return instrument.tradable == 0 or (instrument.segments & shard.unknown) != 0
 
 
 @kernel
@@ -252,7 +252,7 @@ def check(shard, account, limits, instrument, book, signal, quantity, now):
         killed(account) << 0
         | unarmed(account, limits) << 1
         | outside_session(shard, instrument, now) << 2
-        | untradable(instrument) << 3
+        | untradable(shard, instrument) << 3
         | off_lot(instrument, quantity) << 4
         | off_tick(instrument, signal) << 5
         | too_many(limits, quantity) << 6

@@ -16,7 +16,7 @@ from functions.account import SHARD, STRATEGY
 from functions.alerts import ALERT
 from functions.codec import UNREADABLE
 from functions.events import AccountConfig, InstrumentConfig, PaperVenue, StrategyConfig
-from functions.instruments import charge_rows, instrument_table
+from functions.instruments import instrument_table
 from functions.integrity import Loose, Sizes, chained, examine
 from functions.kernel import records
 from functions.market_tables import MarketTables
@@ -135,6 +135,7 @@ class Shard:
         if len(charged) > 1:
             raise ValueError("accounts of one shard are either all charged or none")
         self.rate_days, self.rates = self.tables.tariff.table(charged != {False})
+        self.unknown = (self.rates["known"] == 0) @ (1 << np.arange(self.rates.shape[1], dtype=np.int64))
         pairs = [(a, s) for s, c in enumerate(self.strategy_configs) for a in sorted(map(self._account, c.accounts))]
         self.subscription_names = [(self.account_names[a], self.strategy_names[s]) for a, s in pairs]
         self._pairs = pairs
@@ -187,7 +188,7 @@ class Shard:
         """Arguments of the kernel, made once: views cost more than the call."""
         fixed = (
             self.shard, self.accounts, self.limits, self.venues, self.subscriptions, self.strategies, self.instruments,
-            self.books, self.book_index, self.orders, self.rate_days, self.rates,
+            self.books, self.book_index, self.orders, self.rate_days, self.rates, self.unknown,
             self.tables.calendar.sessions, self.tables.calendar.cut_offs,
         )  # fmt: skip
         self._state = tuple(records(array) for array in fixed)
@@ -325,9 +326,7 @@ class Shard:
         self.shard["opens"] = calendar.sessions[row, :, :, 0] if covered else 0
         self.shard["closes"] = calendar.sessions[row, :, :, 1] if covered else 0
         self.shard["cut_offs"] = calendar.cut_offs[row] if covered else 0
-        for instrument, config in zip(self.instruments, self.instrument_configs, strict=True):
-            cells = charge_rows(config)
-            instrument["unpriced"] = version >= 0 and not self.rates[version]["known"][cells].all()
+        self.shard["unknown"] = self.unknown[version] if version >= 0 else 0
 
     def to_bytes(self) -> bytes:
         """The state as one blob with its version and identity."""
