@@ -26,6 +26,7 @@ from api.models import (
 from api.pages import Cursor, page_of
 from connectors.heartbeat import boot_id
 from functions.blotter import ALL_ACCOUNTS, Keys
+from functions.codec import current
 
 SILENT_S: Final = 5.0  # a cache that has not written for so long is said to be silent
 _CHUNK: Final = 500
@@ -82,7 +83,7 @@ class Desk:
     def recent_pnl(self, account: str) -> list[PnlPoint]:
         """The snapshots that the stream still holds, oldest first."""
         entries = cast(list[tuple[str, dict[str, str]]], self._client.xrange(self._keys.pnl(account)))
-        return [PnlPoint.model_validate(_flat(json.loads(fields["event"]))) for _, fields in entries]
+        return [PnlPoint.model_validate(_read(fields["event"])) for _, fields in entries]
 
     # --- orders -------------------------------------------------------------------------------------------------------
 
@@ -162,7 +163,7 @@ class Desk:
         while True:
             entries = cast(list[tuple[str, dict[str, str]]], self._client.xrevrange(key, last, "-", count=_CHUNK))
             for name, fields in entries:
-                yield name, _flat(json.loads(fields["event"]))
+                yield name, _read(fields["event"])
             if len(entries) < _CHUNK:
                 return
             last = f"({entries[-1][0]}"
@@ -209,8 +210,9 @@ def _age_s(said: dict[str, Any]) -> float:
     return max(0.0, time.time() - said["written_at"])
 
 
-def _flat(event: Event) -> Event:
-    """The envelope's facts beside the payload's."""
+def _read(text: str) -> Event:
+    """The envelope's facts beside the payload's, of an event of any version."""
+    event = json.loads(current(text.encode()))
     return {**event["data"], **{name: event[name] for name in ("id", "timestamp", "source")}}
 
 

@@ -16,8 +16,9 @@ from connectors.errors import ConfigError
 from connectors.market_tables import in_force
 from dataflows.surroundings import unchanged
 from functions.assignment import Seat, homeless, shard_of
+from functions.codec import decode_payload
 from functions.configuration import PUT_AWAY, unanswered, validate
-from functions.events import AccountConfig, InstrumentConfig, Payload, StrategyConfig
+from functions.events import TYPE_NAMES, AccountConfig, InstrumentConfig, Payload, StrategyConfig
 from functions.handover import hand_over, obstacles
 from functions.market_tables import MarketTables
 from functions.publication import Publication, Publisher
@@ -25,6 +26,7 @@ from functions.shard import Shard
 from functions.signals import DEFAULT_PRODUCT, NO_SIGNALS, SIGNAL, merge
 from functions.ticks import NO_TICKS, Rows
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES
+from functions.versions import version_of
 from strategies.roster import Failure, Roster, fingerprint_of
 
 ALONE: Final = Seat()  # the one shard of a broker
@@ -298,6 +300,10 @@ class Desk:
                 known=known,
                 closing=[tuple(closing) for closing in self.closing],
                 begun=self.begun,
+                versions={
+                    name: n for name in map(TYPE_NAMES.__getitem__, PAYLOADS_OF.values()) if (n := version_of(name)) > 1
+                }
+                or msgspec.UNSET,
             )
         )
 
@@ -319,6 +325,9 @@ class _Described(msgspec.Struct):
     known: list[tuple[str, bytes, bytes]]  # topic, key, payload
     closing: list[tuple[_Place, _Place, _Holding]]
     begun: dict[str, int] = {}
+    versions: dict[str, int] | msgspec.UnsetType = (
+        msgspec.UNSET
+    )  # of the payloads, by event type; where none is named it is 1
 
 
 _decode_described = msgspec.msgpack.Decoder(_Described).decode
@@ -326,10 +335,20 @@ _decode_described = msgspec.msgpack.Decoder(_Described).decode
 _CHANGING: Final = (CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
 
 
+def _payload(kept: _Described, kind: type[Payload], raw: bytes | msgspec.Raw) -> Any:
+    """A payload that a state holds, of whatever version it was when the state was made."""
+    name = TYPE_NAMES[kind]
+    return decode_payload(name, (kept.versions or {}).get(name, 1), raw)
+
+
+def _payloads(kept: _Described, kind: type[Payload], raw: bytes) -> list[Any]:
+    return [_payload(kept, kind, each) for each in msgspec.json.decode(raw, type=list[msgspec.Raw])]
+
+
 def accounts_of(state: Mapping[str, bytes]) -> list[str]:
     """The accounts of a desk with this state."""
-    accounts = msgspec.json.decode(_decode_described(state["desk"]).accounts, type=list[AccountConfig])
-    return [account.account for account in accounts]
+    kept = _decode_described(state["desk"])
+    return [account.account for account in _payloads(kept, AccountConfig, kept.accounts)]
 
 
 def refuse_unanswered(accounts: Sequence[AccountConfig], whose: str = "") -> None:
@@ -342,16 +361,14 @@ def refuse_unanswered(accounts: Sequence[AccountConfig], whose: str = "") -> Non
 def restored(state: Mapping[str, bytes], broker: str, seat: Seat = ALONE) -> Desk:
     """The desk with this state. Raises: `ValueError`, `KeyError` where it is none; `ConfigError` as a first start does."""
     kept = _decode_described(state["desk"])
-    known: Known = {
-        (topic, key): msgspec.json.decode(payload, type=PAYLOADS_OF[topic]) for topic, key, payload in kept.known
-    }
-    accounts = msgspec.json.decode(kept.accounts, type=list[AccountConfig])
+    known: Known = {(topic, key): _payload(kept, PAYLOADS_OF[topic], payload) for topic, key, payload in kept.known}
+    accounts = _payloads(kept, AccountConfig, kept.accounts)
     refuse_unanswered(accounts, "the state was made for ")
     desk = Desk(
         Configuration(
-            msgspec.json.decode(kept.instruments, type=list[InstrumentConfig]),
+            _payloads(kept, InstrumentConfig, kept.instruments),
             accounts,
-            msgspec.json.decode(kept.strategies, type=list[StrategyConfig]),
+            _payloads(kept, StrategyConfig, kept.strategies),
             known,
         ),
         broker,

@@ -5,6 +5,7 @@ read cannot drift from what we write. `python -m deploy.contracts write|check`.
 """
 
 import json
+import re
 import sys
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,13 +14,15 @@ from typing import Any, Final
 import msgspec
 
 from connectors.errors import PipelineError, exit_code_of
-from functions.events import PAYLOADS, VERSION, EventEnvelope
+from functions.events import PAYLOADS, EventEnvelope
 from functions.topics import Topic, all_topics
+from functions.versions import payloads_of, version_of
 
 ROOT: Final = Path(__file__).resolve().parent.parent
 SCHEMAS: Final = ROOT / "docs" / "schemas"
 ASYNCAPI: Final = ROOT / "docs" / "asyncapi.yaml"
 BROKERS: Final = ("paper", "zerodha")
+_FORMER: Final = re.compile(r"(?<=[a-z])V\d+(?=\W|$)")  # behind the name of a payload that is no longer written
 
 Json = dict[str, Any]
 
@@ -27,19 +30,21 @@ Json = dict[str, Any]
 # --- generated --------------------------------------------------------------------------------------------------------
 
 
-def event_schema(name: str) -> Json:
-    """The JSON Schema of one event type: its envelope with its payload."""
+def event_schema(name: str, version: int | None = None) -> Json:
+    """The JSON Schema of one event type, its envelope with its payload; of today's version if none is given."""
+    version = version or version_of(name)
+    payload = payloads_of(name)[version - 1]
     (schema,), definitions = msgspec.json.schema_components(
-        [EventEnvelope[PAYLOADS[name]]],  # type: ignore[valid-type]  # the parameter is known only here
+        [EventEnvelope[payload]],  # type: ignore[valid-type]  # the parameter is known only here
         ref_template="#/$defs/{name}",
     )
-    definitions = _with_portable_patterns(definitions)
-    envelope = definitions.pop(schema["$ref"].rpartition("/")[2])
+    definitions = _under_first_names(_with_portable_patterns(definitions))
+    envelope = definitions.pop(_FORMER.sub("", schema["$ref"].rpartition("/")[2]))
     envelope["properties"]["type"] = {"const": name}
-    envelope["properties"]["version"] = {"const": VERSION}
+    envelope["properties"]["version"] = {"const": version}
     envelope["title"] = name
-    envelope["description"] = (PAYLOADS[name].__doc__ or "").strip().splitlines()[0]
-    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{name}.v{VERSION}.json"}
+    envelope["description"] = (payload.__doc__ or "").strip().splitlines()[0]
+    head = {"$schema": "https://json-schema.org/draft/2020-12/schema", "$id": f"{name}.v{version}.json"}
     return head | envelope | {"$defs": dict(sorted(definitions.items()))}
 
 
@@ -57,9 +62,22 @@ def _with_portable_patterns(schema: Any) -> Any:
     }
 
 
+def _under_first_names(schema: Any) -> Any:
+    """Payloads of earlier versions under the names that they had then: a raised version leaves their files as they are."""
+    if isinstance(schema, list):
+        return [_under_first_names(part) for part in schema]
+    if not isinstance(schema, dict):
+        return _FORMER.sub("", schema) if isinstance(schema, str) and schema.startswith("#/$defs/") else schema
+    return {_FORMER.sub("", name): _under_first_names(part) for name, part in schema.items()}
+
+
 def schema_files() -> dict[str, str]:
-    """File name → text, for every event type of this version."""
-    return {f"{name}.v{VERSION}.json": json.dumps(event_schema(name), indent=2) + "\n" for name in sorted(PAYLOADS)}
+    """File name → text, for every version of every event type."""
+    return {
+        f"{name}.v{version}.json": json.dumps(event_schema(name, version), indent=2) + "\n"
+        for name in sorted(PAYLOADS)
+        for version in range(1, version_of(name) + 1)
+    }
 
 
 def _identifier(topic: Topic) -> str:
@@ -94,6 +112,12 @@ def _operations(topic: Topic) -> dict[str, Json]:
     return sends | receives
 
 
+def _any_version(name: str) -> Json:
+    """Records of every version lie on the log; today's comes first."""
+    files = [{"$ref": f"schemas/{name}.v{version}.json"} for version in range(version_of(name), 0, -1)]
+    return files[0] if len(files) == 1 else {"oneOf": files}
+
+
 def asyncapi() -> Json:
     """The AsyncAPI 3 document of a deployment with both brokers."""
     topics = all_topics(BROKERS)
@@ -101,7 +125,7 @@ def asyncapi() -> Json:
         "asyncapi": "3.0.0",
         "info": {
             "title": "Alpha Panda",
-            "version": f"{VERSION}.0.0",
+            "version": "1.0.0",
             "description": "Topics and events, generated from functions/topics.py and functions/events.py.",
             "license": {"name": "MIT"},
         },
@@ -114,7 +138,7 @@ def asyncapi() -> Json:
                     "name": name,
                     "summary": (payload.__doc__ or "").strip().splitlines()[0],
                     "contentType": "application/json",
-                    "payload": {"$ref": f"schemas/{name}.v{VERSION}.json"},
+                    "payload": _any_version(name),
                 }
                 for name, payload in sorted(PAYLOADS.items())
             }
@@ -215,8 +239,13 @@ def _elements_break(old: Mapping[str, Any], new: Mapping[str, Any], definitions:
 
 def differences() -> list[str]:
     """Committed documents that are not what would be generated now, and schemas changed incompatibly."""
-    wrong: list[str] = []
-    for name, text in schema_files().items():
+    made = schema_files()
+    wrong = [
+        f"{path.relative_to(ROOT)} is of no version that functions/versions.py knows: what was written once stays readable"
+        for path in sorted(SCHEMAS.glob("*.json"))
+        if path.name not in made
+    ]
+    for name, text in made.items():
         path = SCHEMAS / name
         if not path.exists():
             wrong.append(f"{path.relative_to(ROOT)} is missing")
@@ -240,7 +269,8 @@ def write() -> None:
         broken = breaks(json.loads(path.read_text()), json.loads(text)) if path.exists() else []
         if broken:
             raise PipelineError(
-                f"{name} would break its readers: {'; '.join(broken)}", remedy="raise the event's version"
+                f"{name} would break its readers: {'; '.join(broken)}",
+                remedy="raise the event's version: docs/adr/0019 says how",
             )
     SCHEMAS.mkdir(parents=True, exist_ok=True)
     for name, text in schema_files().items():

@@ -8,9 +8,9 @@ from dataclasses import dataclass, field
 from decimal import Decimal
 from typing import Any
 
-import msgspec
-
 from connectors.kafka.records import Record
+from functions.codec import decode
+from functions.events import PnlSnapshot, SignalRejected
 from functions.topics import (
     MARKET_CLOCK,
     ORDERS_FILLED,
@@ -19,27 +19,6 @@ from functions.topics import (
     SIGNALS_RAW,
     SIGNALS_REJECTED,
 )
-
-
-class _Pnl(msgspec.Struct):
-    strategy: str
-    net_pnl: str
-
-
-class _Data(msgspec.Struct):
-    strategy: str = ""
-    account: str = ""
-    reasons: list[dict[str, str]] = []
-    strategies: list[_Pnl] = []
-    exchange_timestamp: int = 0
-
-
-class _Event(msgspec.Struct):
-    id: str
-    data: _Data
-
-
-_decode = msgspec.json.Decoder(_Event).decode
 
 
 @dataclass
@@ -77,18 +56,18 @@ class Tally:
     def add(self, record: Record, headers: list[tuple[str, bytes]] | None = None) -> None:
         """Takes one record of an output or dead-letter topic, or a second of the market's clock."""
         if record.topic == MARKET_CLOCK.name:
-            self.market_time = max(self.market_time, _decode(record.value or b"").data.exchange_timestamp)
+            self.market_time = max(self.market_time, decode(record.value or b"").data.exchange_timestamp)
             return
         self.counts[record.topic] = self.counts.get(record.topic, 0) + 1
         counter = self._counter.get(record.topic)
         if counter is not None:
-            data = _decode(record.value or b"").data
+            data = decode(record.value or b"").data
             strategy = self._strategy(data.strategy)
             setattr(strategy, counter, getattr(strategy, counter) + 1)
-            for reason in data.reasons:
-                self.rejections[reason["rule"]] = self.rejections.get(reason["rule"], 0) + 1
+            for reason in data.reasons if isinstance(data, SignalRejected) else ():
+                self.rejections[reason.rule] = self.rejections.get(reason.rule, 0) + 1
         elif record.topic == self._snapshots:
-            self._snapshot(_decode(record.value or b"").data)
+            self._snapshot(decode(record.value or b"").data)
         for name, value in headers or ():
             if name == "error":
                 self.dead_letters[value.decode()] = self.dead_letters.get(value.decode(), 0) + 1
@@ -96,7 +75,7 @@ class Tally:
     def _strategy(self, name: str) -> StrategyTally:
         return self.strategies.setdefault(name, StrategyTally())
 
-    def _snapshot(self, data: _Data) -> None:
+    def _snapshot(self, data: PnlSnapshot) -> None:
         for pnl in data.strategies:
             self._pnl[data.account, pnl.strategy] = Decimal(pnl.net_pnl)
             mine = [value for (_, strategy), value in self._pnl.items() if strategy == pnl.strategy]

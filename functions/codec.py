@@ -1,23 +1,31 @@
-"""Codec: events from and to their JSON bytes."""
+"""Codec: events from and to their JSON bytes. Events of earlier versions are read as today's (`functions.versions`)."""
 
 from typing import Any, Final
 
 import msgspec
 
-from functions.events import PAYLOADS, TYPE_NAMES, VERSION, EventEnvelope, Head, P
+from functions.events import PAYLOADS, TYPE_NAMES, EventEnvelope, Head, P, Payload
 from functions.timestamps import timestamp
+from functions.versions import brought_up, payloads_of, version_of
 
 UNREADABLE: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)  # what msgspec raises on bytes of others
 
+
+class NewerVersion(msgspec.ValidationError):
+    """An event that a newer version of this code has written: nothing of it is guessed."""
+
+
 decode_head = msgspec.json.Decoder(Head).decode
-_decode_data = {name: msgspec.json.Decoder(payload).decode for name, payload in PAYLOADS.items()}
+_decode_data = {name: [msgspec.json.Decoder(payload).decode for payload in payloads_of(name)] for name in PAYLOADS}
+_VERSIONS: Final = {payload: version_of(name) for payload, name in TYPE_NAMES.items()}
 encode = msgspec.json.Encoder().encode
 
 
 def decode(raw: bytes) -> EventEnvelope[Any]:
-    """An event of any type from its JSON bytes.
+    """An event of any type and version from its JSON bytes, as one of today's version.
 
-    Raises: `msgspec.DecodeError` (with the path of the fault) for anything that is not a known event of a known version.
+    Raises: `msgspec.DecodeError` (with the path of the fault) for anything that is no known event; of these `NewerVersion` for
+    one that a newer version wrote.
     """
     try:
         return _decoded(raw)
@@ -27,17 +35,40 @@ def decode(raw: bytes) -> EventEnvelope[Any]:
 
 def _decoded(raw: bytes) -> EventEnvelope[Any]:
     head = decode_head(raw)
-    if head.type not in _decode_data:
-        raise msgspec.ValidationError(f"unknown event type {head.type[:40]!r} - at `$.type`")
-    if head.version != VERSION:
-        raise msgspec.ValidationError(
-            f"version {head.version} of {head.type}, this code reads {VERSION} - at `$.version`"
-        )
-    data = _decode_data[head.type](head.data)
+    data = decode_payload(head.type, head.version, head.data)
     return EventEnvelope(
         head.id, head.type, head.timestamp, head.correlation_id, head.causation_id,
-        head.source, head.version, head.broker, data,
+        head.source, len(_decode_data[head.type]), head.broker, data,
     )  # fmt: skip
+
+
+def decode_payload(name: str, version: int, raw: bytes | msgspec.Raw) -> Payload:
+    """A payload of some version, as one of today's. Raises: as `decode`."""
+    decoders = _decode_data.get(name)
+    if decoders is None:
+        raise msgspec.ValidationError(f"unknown event type {name[:40]!r} - at `$.type`")
+    if version > len(decoders):
+        raise NewerVersion(
+            f"version {version} of {name} was written by a newer version of this program, which reads up to {len(decoders)} "
+            "- at `$.version`"
+        )
+    if version < 1:
+        raise msgspec.ValidationError(f"version {version} of {name}, the first is 1 - at `$.version`")
+    data = decoders[version - 1](raw)
+    return data if version == len(decoders) else brought_up(name, version, data)
+
+
+def current(raw: bytes) -> bytes:
+    """An event's bytes in today's version: these very ones where they are, or where nobody can tell.
+
+    Raises: as `decode`, where they are of another version and cannot be brought up to it.
+    """
+    try:
+        head = decode_head(raw)
+    except UNREADABLE:
+        return raw
+    decoders = _decode_data.get(head.type, ())
+    return raw if head.version == len(decoders) or not decoders else encode(decode(raw))
 
 
 def envelope(
@@ -51,6 +82,7 @@ def envelope(
     cause: str | None = None,
 ) -> EventEnvelope[P]:
     """The envelope around a payload; the first cause of a chain correlates with itself."""
+    kind = type(data)
     return EventEnvelope(
-        id, TYPE_NAMES[type(data)], timestamp(time_ns), correlation or id, cause, source, VERSION, broker, data
+        id, TYPE_NAMES[kind], timestamp(time_ns), correlation or id, cause, source, _VERSIONS[kind], broker, data
     )

@@ -2,7 +2,8 @@
 
 In JSON prices are numbers as the exchange prints them (rupees), money is a decimal string in rupees, quantities are
 integers, times are RFC 3339 in UTC with microseconds. Requests say what is wanted (`order_submitted`), facts are
-past tense (`order_filled`). The type name on the wire is the key of `PAYLOADS`.
+past tense (`order_filled`). The type name on the wire is the key of `PAYLOADS`. A change that an old reader or an old record
+would not stand is a new version of the type: `functions/versions.py`.
 """
 
 from typing import Annotated, Final, Generic, Literal, TypeVar
@@ -11,8 +12,6 @@ import msgspec
 from msgspec import UNSET, UnsetType
 
 from functions.money import MONEY_PATTERN
-
-VERSION: Final = 1
 
 Side = Literal["BUY", "SELL"]
 OrderKind = Literal["MARKET", "LIMIT", "SL", "SL-M"]

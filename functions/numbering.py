@@ -11,12 +11,13 @@ from msgspec import UNSET
 
 from functions.bad_ticks import CLEAN, MISSING_FIELD, UNDECODABLE, UNKNOWN_TOKEN, UNREADABLE
 from functions.codec import encode, envelope
-from functions.events import VERSION, Depth, EventEnvelope, MarketClock, MarketTick
+from functions.events import Depth, EventEnvelope, MarketClock, MarketTick
 from functions.ids import event_id, tick_id
 from functions.stretches import Stretch
 from functions.ticks import MARKS, Rows, bar_of
 from functions.timestamps import timestamp
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
+from functions.versions import version_of
 
 SOURCE: Final = "feed"
 BROKER: Final = "shared"  # market data is of no broker
@@ -26,6 +27,7 @@ NO_RANGE: Final = (0, 0, 0)
 _TICKS: Final = MARKET_TICKS.name
 _CLOCK: Final = MARKET_CLOCK.name
 _MARKS: Final = int(MARKS)
+_VERSION: Final = version_of("market_tick")
 _PRICE_FIELD: Final = re.compile(rb'"last_price":[^,]*,')
 
 Numbered = tuple[str, bytes, bytes]  # topic, key, the event's JSON
@@ -74,7 +76,7 @@ class Numbering:
             bar_of(quality, *extent) if quality & _MARKS else UNSET,
         )  # fmt: skip
         id = tick_id(token, at, ordinal)
-        value = encode(EventEnvelope(id, "market_tick", timestamp(at), id, None, SOURCE, VERSION, BROKER, data))
+        value = encode(EventEnvelope(id, "market_tick", timestamp(at), id, None, SOURCE, _VERSION, BROKER, data))
         return _TICKS, self._keys[instrument], value if fault == CLEAN else _spoilt(value, fault)
 
     def _clock(self, at: int) -> Numbered:

@@ -16,7 +16,6 @@ import numpy as np
 
 from functions import topics
 from functions.alerts import ALERTS
-from functions.events import VERSION
 from functions.ids import event_id
 from functions.kernel import records
 from functions.money import rupees
@@ -45,6 +44,7 @@ from functions.tape import NAMING
 from functions.templates import ID_LENGTH, Phrases, compiled, joined, longest
 from functions.ticks import NO_TICKS, Rows
 from functions.timestamps import timestamp
+from functions.versions import version_of
 
 Publication = tuple[str, bytes, bytes, None]  # topic, key, JSON, no headers: as a producer takes them
 SOURCE: Final = "pipeline"
@@ -71,7 +71,7 @@ class Publisher:
         phrases = Phrases()
         slots = {name: (form, n) for n, (name, form) in enumerate(SLOTS.items())}
         slots |= {name: ("id", n) for n, name in enumerate(IDS)}
-        events = [EVENT % (name, SOURCE, VERSION, broker, data) for name, (_, data) in TEMPLATES.items()]
+        events = [EVENT % (name, SOURCE, version_of(name), broker, data) for name, (_, data) in TEMPLATES.items()]
         self._templates = compiled(events, slots, phrases)
         self._topics = [topic.of(broker).name for topic, _ in TEMPLATES.values()]
         self._pnl_topic = topics.PNL_SNAPSHOTS.of(broker).name
@@ -238,7 +238,7 @@ class Publisher:
         id = event_id(time, subject, step)
         return (
             f'{{"id":"{id}","type":"{type}","timestamp":"{timestamp(time)}","correlation_id":"{id}",'
-            f'"causation_id":null,"source":"{SOURCE}","version":{VERSION},"broker":"{self.broker}","data":{{{data}}}}}'
+            f'"causation_id":null,"source":"{SOURCE}","version":{version_of(type)},"broker":"{self.broker}","data":{{{data}}}}}'
         ).encode()
 
     # --- state --------------------------------------------------------------------------------------------------------

@@ -15,6 +15,7 @@ from functions.arrays import Integers
 from functions.ids import ID_LENGTH
 from functions.kernel import borrow, entry, inlined, records
 from functions.ticks import TICK, UNKNOWN, Rows
+from functions.versions import version_of
 
 TEXT, OPTIONAL_TEXT, INTEGER, NUMBERED, DECIMAL, LEVELS, NAME = range(7)  # kinds of values
 LAYOUT: Final = (
@@ -23,7 +24,7 @@ LAYOUT: Final = (
     ('","correlation_id":"', TEXT),
     ('","causation_id":', OPTIONAL_TEXT),
     (',"source":"', TEXT),
-    ('","version":1,"broker":"', TEXT),
+    (f'","version":{version_of("market_tick")},"broker":"', TEXT),  # an earlier one is left to msgspec
     ('","data":{"instrument_token":', INTEGER),
     (',"last_price":', DECIMAL),
     (',"exchange_timestamp":', INTEGER),

@@ -5,7 +5,7 @@ Prices are floats in rupees only here and in indicators; money is int64 micro-ru
 
 import struct
 from collections.abc import Callable, Iterable
-from typing import Annotated, Any, Final, Literal
+from typing import Annotated, Any, Final
 
 import msgspec
 import numpy as np
@@ -14,6 +14,7 @@ import numpy.typing as npt
 from functions import codec
 from functions.events import Bar, Depth, Quote
 from functions.ids import ID_PATTERN
+from functions.versions import version_of
 
 Rows = npt.NDArray[Any]  # a structured array; its dtype is said where it is made
 
@@ -79,6 +80,7 @@ def copied(ticks: Rows) -> Rows:
     return np.ascontiguousarray(ticks).view("i8").copy().view(TICK)
 
 
+_VERSION: Final = version_of("market_tick")
 UNREADABLE: Final = (*codec.UNREADABLE, OverflowError, struct.error)
 
 
@@ -92,7 +94,7 @@ class _Needed(Quote, frozen=True):
 
 class _NeededTick(msgspec.Struct, gc=False, tag_field="type", tag="market_tick"):
     id: Annotated[str, msgspec.Meta(pattern=ID_PATTERN)]
-    version: Literal[1]
+    version: Annotated[int, msgspec.Meta(ge=_VERSION, le=_VERSION)]
     data: _Needed
 
 
@@ -101,6 +103,7 @@ class _DepthOnly(msgspec.Struct, gc=False):
 
 
 class _DepthTick(msgspec.Struct, gc=False):
+    version: Annotated[int, msgspec.Meta(ge=_VERSION, le=_VERSION)]
     data: _DepthOnly
 
 
@@ -132,7 +135,10 @@ def pack(raws: Iterable[bytes], index_of: Callable[[int, int], int], count: int)
     offset = 0
     unknown = int(UNKNOWN)
     for raw in raws:
-        t = _decode(raw).data
+        try:
+            t = _decode(raw).data
+        except msgspec.ValidationError:
+            t = _earlier(raw, _decode).data
         try:
             _pack(
                 buffer, offset, t.exchange_timestamp * 1000, t.last_price, t.bid, t.ask, t.bid_quantity, t.ask_quantity,
@@ -169,6 +175,11 @@ def bar_of(marks: int, start: int, high: int, low: int) -> Bar:
     return Bar("close", start // 1000, high / 1e6, low / 1e6, traded)
 
 
+def _earlier(raw: bytes, decoder: Callable[[bytes], Any]) -> Any:
+    """A tick of an earlier version, read as one of today's. Raises: one of `UNREADABLE` for what is no tick in any version."""
+    return decoder(codec.current(raw))
+
+
 def _int32(value: int) -> int:
     if not -(2**31) <= value < 2**31:
         raise msgspec.ValidationError(f"{value} does not fit 32 bits")
@@ -201,7 +212,10 @@ def depth(raws: Iterable[bytes | None], count: int) -> Rows:
 
 def _levels(raw: bytes) -> Depth | None:
     try:
-        shown = _decode_depth(raw).data.depth
+        try:
+            shown = _decode_depth(raw).data.depth
+        except msgspec.ValidationError:
+            shown = _earlier(raw, _decode_depth).data.depth
     except codec.UNREADABLE:
         return None
     if shown is None or all(0.0 <= price <= MAX_LEVEL and 0 <= n <= _MAX_I4 for price, n in [*shown.buy, *shown.sell]):
@@ -221,7 +235,7 @@ def ranges(raws: Iterable[bytes], ticks: Rows) -> Rows:
     events = list(raws)
     rows = np.zeros(len(ticks), RANGE)
     for n in closing.tolist():
-        data = _decode_bar(events[n]).data
+        data = _decode_bar(codec.current(events[n])).data
         if data.bar is not None and 0 <= data.bar.start <= data.exchange_timestamp:
             rows[n] = (data.bar.start * 1000, *range_of(data.bar.high, data.bar.low))
     return rows

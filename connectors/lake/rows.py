@@ -7,15 +7,16 @@ import json
 from collections.abc import Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
-from typing import Any, Final, NamedTuple
+from typing import Annotated, Any, Final, NamedTuple
 
 import msgspec
 import numpy as np
 
 from connectors.kafka.records import Record
-from functions.codec import decode_head
+from functions.codec import current, decode_head
 from functions.events import Quote
 from functions.topics import MARKET_TICKS
+from functions.versions import version_of
 
 DEAD_LETTERS: Final = ".dlq"
 
@@ -41,6 +42,9 @@ _NUMPY: Final = {"INTEGER": "i8", "BIGINT": "i8", "DOUBLE": "f8", "TIMESTAMP": "
 _NOTHING: Final[dict[str, Any]] = {"VARCHAR": "", "BLOB": b""}
 
 
+_TICK_VERSION: Final = version_of("market_tick")
+
+
 class _TickData(Quote, frozen=True):
     depth: msgspec.Raw = msgspec.Raw(b"null")
     bar: msgspec.Raw = msgspec.Raw(b"null")
@@ -51,6 +55,7 @@ class _Tick(msgspec.Struct, gc=False):
     type: str
     source: str
     broker: str
+    version: Annotated[int, msgspec.Meta(ge=_TICK_VERSION, le=_TICK_VERSION)]
     data: _TickData
 
 
@@ -109,10 +114,18 @@ def _event_row(record: Record) -> Row:
     return Row(record, None, (*[None] * 10, raw, _headers(record)))
 
 
+def _read_tick(raw: bytes) -> _Tick:
+    """A tick of any version. Raises: `msgspec.DecodeError` for what is none, or was written by a newer version."""
+    try:
+        return _decode_tick(raw)
+    except msgspec.ValidationError:
+        return _decode_tick(current(raw))
+
+
 def _tick_row(record: Record) -> Row:
     raw = record.value
     with suppress(msgspec.MsgspecError, ValueError):
-        event = _decode_tick(raw or b"")
+        event = _read_tick(raw or b"")
         t = event.data
         time = _checked(t.exchange_timestamp)
         depth = bytes(t.depth)

@@ -13,8 +13,9 @@ from types import UnionType
 from typing import Any, Final, Literal, Union, get_args, get_origin, get_type_hints
 
 from connectors.errors import ConfigError
-from functions.events import PAYLOADS, Payload
+from functions.events import Payload
 from functions.topics import ORDERS_FILLED, PNL_SNAPSHOTS, Topic
+from functions.versions import payloads_of
 
 HERE: Final = Path(__file__).parent
 PREFIX: Final = "panda-"  # of the names of all connectors that are ours
@@ -54,6 +55,25 @@ def columns(payload: type[Payload]) -> dict[str, tuple[str, bool]]:
     return found
 
 
+def columns_of(event: str) -> dict[str, tuple[str, bool]]:
+    """The columns of a report: the fields of every version of its event, so that a record of any of them is written whole.
+
+    What not every version has may be null. Raises: `ConfigError` where a name has two types.
+    """
+    versions = [columns(payload) for payload in payloads_of(event)]
+    found: dict[str, tuple[str, bool]] = {}
+    for name in dict.fromkeys(name for fields in reversed(versions) for name in fields):
+        mine = [fields[name] for fields in versions if name in fields]
+        kinds = {kind for kind, _ in mine}
+        if len(kinds) > 1:
+            raise ConfigError(
+                f"field {name} of {event} is {' and '.join(sorted(kinds))} in its versions, a report has one column for it",
+                remedy="give the field of the newer version another name",
+            )
+        found[name] = (kinds.pop(), len(mine) < len(versions) or any(optional for _, optional in mine))
+    return found
+
+
 def _kind(hint: Any) -> tuple[str | None, bool]:
     """Connect's type of a field, None where it has no simple one, and whether it may be null."""
     optional = False
@@ -67,9 +87,9 @@ def _kind(hint: Any) -> tuple[str | None, bool]:
     return _KINDS.get(hint), optional
 
 
-def schema_content(name: str, payload: type[Payload]) -> str:
-    """The schema by which Connect reads plain JSON events of this type; what it does not name is not read."""
-    data = [{"field": f, "type": kind, "optional": optional} for f, (kind, optional) in columns(payload).items()]
+def schema_content(name: str) -> str:
+    """The schema by which Connect reads plain JSON events of this type, of any version; what it does not name is not read."""
+    data = [{"field": f, "type": kind, "optional": optional} for f, (kind, optional) in columns_of(name).items()]
     envelope: list[dict[str, Any]] = [
         {"field": field, "type": "string", "optional": False} for field in _OF_THE_ENVELOPE
     ]
@@ -82,12 +102,11 @@ def report(of: Report, broker: str) -> Configuration:
     """The sink of one report of one broker."""
     topic = of.topic.of(broker)
     (event,) = topic.payloads
-    payload = PAYLOADS[event]
     return _read("report.json", broker) | {
         "topics": topic.name,
         "collection.name.format": f"{broker}.{of.table}",
-        "value.converter.schema.content": schema_content(event, payload),
-        "transforms.names.renames": ",".join(f"data_{field}:{field}" for field in columns(payload)),
+        "value.converter.schema.content": schema_content(event),
+        "transforms.names.renames": ",".join(f"data_{field}:{field}" for field in columns_of(event)),
         "errors.deadletterqueue.topic.name": topic.dead_letters.name,
     }
 

@@ -10,6 +10,7 @@ from connectors.errors import PipelineError
 from deploy import contracts
 from functions.events import PAYLOADS
 from functions.topics import all_topics
+from functions.versions import version_of
 
 
 @pytest.fixture
@@ -27,10 +28,10 @@ def test_the_committed_documents_are_what_the_code_says_today():
     assert contracts.differences() == []
 
 
-def test_every_event_type_has_a_committed_schema():
+def test_every_version_of_every_event_type_has_a_committed_schema():
     committed = {path.name for path in contracts.SCHEMAS.iterdir()}
 
-    assert committed == {f"{name}.v1.json" for name in PAYLOADS}
+    assert committed == {f"{name}.v{n}.json" for name in PAYLOADS for n in range(1, version_of(name) + 1)}
 
 
 def test_a_schema_does_not_break_itself():
@@ -192,4 +193,5 @@ def test_asyncapi_names_every_topic_with_its_partitions_its_messages_and_its_flo
     assert "pipeline_sends_zerodha_orders_filled" not in operations
     messages = document["components"]["messages"]
     for message in messages.values():
-        assert (contracts.ASYNCAPI.parent / message["payload"]["$ref"]).exists()
+        for version in message["payload"].get("oneOf", [message["payload"]]):
+            assert (contracts.ASYNCAPI.parent / version["$ref"]).exists()

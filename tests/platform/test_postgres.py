@@ -16,9 +16,9 @@ from connectors.database.models import Table
 from connectors.database.seed import demo_seed
 from connectors.database.store import ConfigStore
 from connectors.errors import ConfigError, DependencyError, RetryableError
-from deploy.connect.declared import REPORTS, columns
+from deploy.connect.declared import REPORTS, columns_of
 from functions.codec import decode
-from functions.events import PAYLOADS, AccountConfig
+from functions.events import AccountConfig
 from tests.store import changed_at_once
 
 pytestmark = pytest.mark.platform
@@ -89,7 +89,7 @@ def test_every_column_that_a_connector_writes_is_in_its_table_and_no_other(store
         (event,) = report.topic.payloads
         for broker in ("paper", "zerodha"):
             there = {column["name"] for column in inspect(engine).get_columns(report.table, schema=broker)}
-            assert there == {"id", "timestamp", *columns(PAYLOADS[event])}
+            assert there == {"id", "timestamp", *columns_of(event)}
     engine.dispose()
 
 

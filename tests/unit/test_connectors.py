@@ -11,7 +11,7 @@ import structlog
 from connectors.connect import Connect, Connector, Task
 from connectors.errors import ConfigError, DependencyError, RetryableError
 from connectors.settings import DatabaseSettings, Settings
-from deploy.connect.declared import columns, declared
+from deploy.connect.declared import columns, columns_of, declared
 from deploy.plan.connectors import Connectors, differences
 from deploy.plan.steps import Context
 from deploy.watchdog import Watchdog
@@ -78,6 +78,29 @@ def test_lists_and_parts_of_an_event_have_no_column_and_what_may_be_null_says_so
 
     assert columns(Sample) == {"price": ("double", False), "limit": ("double", True)}
     assert set(PnlSnapshot.__struct_fields__) - set(columns(PnlSnapshot)) == {"strategies"}
+
+
+def test_a_report_has_the_columns_of_every_version_of_its_event_and_one_type_for_each(monkeypatch):
+    class Now(Payload, frozen=True):
+        order: str
+        price: float
+        venue: str | None = None
+
+    class Before(Payload, frozen=True):
+        order: str
+        cost: float
+
+    class Odd(Payload, frozen=True):
+        order: int
+
+    monkeypatch.setattr("deploy.connect.declared.payloads_of", lambda name: [Before, Now])
+    assert columns_of("fill") == {
+        "order": ("string", False), "price": ("double", True), "venue": ("string", True), "cost": ("double", True),
+    }  # fmt: skip
+
+    monkeypatch.setattr("deploy.connect.declared.payloads_of", lambda name: [Odd, Now])
+    with pytest.raises(ConfigError, match="field order of fill is int64 and string in its versions"):
+        columns_of("fill")
 
 
 # --- what differs -----------------------------------------------------------------------------------------------------
