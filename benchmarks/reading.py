@@ -66,6 +66,7 @@ def files(folder: Path, rows: int) -> dict[str, tuple[Path, str]]:
     }
     made = {}
     with duckdb.connect() as connection:
+        connection.execute("SET enable_progress_bar = false")
         for name, (suffix, select, time, symbols, types) in forms.items():
             path = folder / f"{name}.{suffix}"
             text = select.format(time=time, price=_PRICE, symbols=symbols, moments=rows // symbols)
@@ -105,6 +106,7 @@ def measure(rows: int, rounds: int, before: Path | None = None) -> list[Figure]:
                 Figure(f"{name}_wall", walls[name], "s"),
                 Figure(f"{name}_cpu", statistics.median(turn[1].cpu for turn in turns), "s"),
                 Figure(f"{name}_duckdb_wall", statistics.median(duck), "s"),
+                Figure(f"{name}_duckdb_cpu", statistics.median(turn[0].cpu for turn in turns), "s"),
                 Figure(f"{name}_of_duckdb", ratio, "", 2.0),
             ]
             old = [turn[2].wall for turn in turns if turn[2] is not None]

@@ -11,7 +11,7 @@ from connectors.recorded.tables import Table
 from functions.arrays import Booleans, Integers
 from functions.bar_times import Sessions, bar_ends, bar_lengths, seem_to_be_ends, sessions_of, starts_of
 from functions.bars import LAST_MOMENT, PRINTS_A_BAR, ticks_of_bars
-from functions.calendar import DAY, IST_OFFSET, SECOND, Calendar
+from functions.calendar import DAY, IST_OFFSET, MINUTE, SECOND, Calendar
 from functions.ticks import Rows
 
 _PRICES: Final = ("open", "high", "low", "close")
@@ -125,13 +125,20 @@ def _lengths(table: Table, bars: _Bars, sessions: Sessions, count: int) -> Integ
 def _spans(
     table: Table, bars: _Bars, sessions: Sessions, length: Integers, calendar: Calendar
 ) -> tuple[Integers, Integers]:  # fmt: skip
-    """Start and end of each bar; `length` is each bar's own."""
+    """Start and end of each bar; `length` is each bar's own. Some write the last second of a bar as its time, 09:15:59."""
+    last_second = bool(((bars.time + SECOND) % MINUTE == 0).all())
     if table.options.bar_time == "end":
-        return starts_of(bars.time, bars.instrument, bars.classes, length, calendar), bars.time
-    if not table.options.bar_time and seem_to_be_ends(bars.time, bars.instrument, bars.classes, length, calendar):
+        ends = bars.time + (SECOND if last_second else 0)
+        return starts_of(ends, bars.instrument, bars.classes, length, calendar), ends
+    seem = last_second or seem_to_be_ends(bars.time, bars.instrument, bars.classes, length, calendar)
+    if seem and not table.options.bar_time:
+        how = (
+            "all of them lie in the last second of a minute"
+            if last_second
+            else "they run from behind the open to the close"
+        )
         raise DataError(
-            f"{table.path}: its first bars lie one length behind the open, and its last at the close: "
-            "their times seem to mark where bars end",
+            f"{table.path}: {how}: their times seem to mark where bars end",
             remedy="--bar-time end, or --bar-time start if they mark where bars begin all the same",
         )
     return bars.time, bar_ends(bars.time, bars.instrument, sessions.closes, length)

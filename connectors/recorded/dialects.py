@@ -46,7 +46,7 @@ def dialect_of(
         raise DataError(f"{path} has no rows that can be read", remedy="leave it out, or record it again")
     if order:
         return _by_order(lines, order)
-    found = [dialect for delimiter in DELIMITERS if (dialect := _with_header(lines, delimiter, told)) is not None]
+    found = [dialect for delimiter in DELIMITERS if (dialect := _with_header(path, lines, delimiter, told)) is not None]
     best = max(found, key=lambda dialect: _worth(dialect.names, told), default=None)
     if best is None or not _worth(best.names, told)[0]:
         _refuse_headless(path, lines)
@@ -65,7 +65,7 @@ def _worth(names: Sequence[str], told: Mapping[str, str]) -> tuple[bool, int, in
     return (has_time and has_price) or is_list, len(found), len(names)
 
 
-def _with_header(lines: Sequence[str], delimiter: str, told: Mapping[str, str]) -> Dialect | None:
+def _with_header(path: Path, lines: Sequence[str], delimiter: str, told: Mapping[str, str]) -> Dialect | None:
     records = _records(lines, delimiter)
     wide = [(n, cells) for n, (_, cells) in enumerate(records[:_TITLES]) if len(cells) > 1]
     if not wide:
@@ -73,11 +73,15 @@ def _with_header(lines: Sequence[str], delimiter: str, told: Mapping[str, str]) 
     at, cells = max(wide, key=lambda found: (_worth(found[1], told)[:2], -found[0]))
     names, skip, symbol = [cell.strip() for cell in cells], records[at][0], ""
     if at + 2 < len(records) and _is_of_yahoo(cells, records[at + 1][1], records[at + 2][1]):
-        symbols = {cell.strip() for cell in records[at + 1][1][1:] if cell.strip()}
-        if len(symbols) == 1:
-            names, symbol = [records[at + 2][1][0].strip(), *names[1:]], symbols.pop()
-            at += 2
-            skip = records[at][0]
+        symbols = sorted({cell.strip() for cell in records[at + 1][1][1:] if cell.strip()})
+        if len(symbols) > 1:
+            raise DataError(
+                f"{path} has several tickers side by side: {', '.join(symbols)}",
+                remedy="write one ticker to a file, or one below the other: frame.stack(level=1).to_csv(...)",
+            )
+        names, symbol = [records[at + 2][1][0].strip(), *names[1:]], "".join(symbols)
+        at += 2
+        skip = records[at][0]
     rows = [cells for _, cells in records[at + 1 : at + 1 + _SAMPLE]]
     names = _fitted(names, rows)
     begins = records[at - 1][0] if at else 0

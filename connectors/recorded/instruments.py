@@ -300,6 +300,14 @@ def _foreign(name: str, exchange: str, table: Table) -> DataError:
 
 
 def _distinct(tokens: Integers) -> tuple[Integers, Integers, Integers]:
+    """Different tokens in the order in which they come, where each comes first, and which of them each row has."""
     if (tokens == tokens[0]).all():
         return tokens[:1], np.zeros(1, np.int64), np.zeros(len(tokens), np.int64)
-    return np.unique(tokens, return_index=True, return_inverse=True)
+    ascending = np.unique(tokens)
+    codes = np.searchsorted(ascending, tokens)
+    first = np.empty(len(ascending), np.int64)
+    first[codes[::-1]] = np.arange(len(tokens) - 1, -1, -1)  # of several the last assignment stays
+    order = np.argsort(first)
+    rank = np.empty(len(order), np.int64)
+    rank[order] = np.arange(len(order))
+    return ascending[order], first[order], rank[codes]

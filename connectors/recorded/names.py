@@ -32,7 +32,7 @@ _NAMES: Final[dict[str, str]] = {
     "name": "name underlying smsymbolname undrlygfininstrmnm",
     "price": "lastprice ltp lasttradedprice lasttradeprice tradedprice tradeprice lastrate price",
     "volume": "volumetraded volumetradedtoday volume vol totalvolume ttq tottrdqty ttltradgvol totaltradedquantity "
-    "totaltradequantity totaltradedvolume sharestraded intv v tickvol tickvolume noofshares",
+    "totaltradequantity totaltradedvolume volumetradefortheday sharestraded intv v tickvol tickvolume noofshares",
     "oi": "oi openinterest openint opnintrst intoi",
     "open": "open openprice opnpric into o",
     "high": "high highprice hghpric inth h",
@@ -60,7 +60,7 @@ _INDEX_LEVEL: Final = re.compile(r"indexlevel\d+")  # and into Parquet, where it
 
 # What only a list of orders, trades or holdings has: no market data, whatever else is in it.
 _ORDERS: Final = """
-orderid tradeid transactiontype ordertype buysell orderstatus producttype fillid signalid averageprice avgprice avgcost pnl
+orderid tradeid transactiontype ordertype buysell orderstatus fillid signalid averageprice avgprice avgcost pnl
 realisedpnl unrealisedpnl realizedpnl unrealizedpnl ordertimestamp fillprice filledquantity orderno tradeno
 """
 _OF_ORDERS: Final = frozenset(_ORDERS.split())

@@ -19,13 +19,13 @@ from connectors.recorded.nights import nights
 from connectors.recorded.notes import named
 from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
 from connectors.recorded.rows import Part, load
-from connectors.recorded.series import Series
+from connectors.recorded.series import merged
 from connectors.recorded.tables import Foreign, Table
 from functions.arrays import Integers
 from functions.calendar import DAY, INDIA, IST_OFFSET, Calendar
 from functions.events import InstrumentConfig, QualityReport
 from functions.silences import silences
-from functions.ticks import CLOSING, DEPTH, NO_DEPTH, NO_RANGES, NO_TICKS, RANGE, Rows
+from functions.ticks import DEPTH, NO_DEPTH, NO_RANGES, NO_TICKS, RANGE, Rows
 
 _REMARKABLE: Final = ("passed_over", "suspected_split", "after_expiry", "footer_lines", "repeated_header")
 
@@ -92,10 +92,9 @@ def read(
     notes = [note for part in parts for note in part.notes]
     spacing = _spacing(len(configs), parts)
     reports = passed_over + [named(note, configs) for note in notes]
-    begins = rows if not len(ranges) else rows[["time", "instrument", "price"]][(rows["quality"] & CLOSING) == 0]
-    series = Series.of(begins["time"].copy(), begins["instrument"].astype(np.int64))
+    series, prices = merged([part.series for part in parts], [part.prices for part in parts])
     reports += silences(series.times, series.whose, configs, spacing, calendar)
-    reports += nights(series, begins["price"][series.order], configs, roster.expiries())
+    reports += nights(series, prices, configs, roster.expiries())
     return Recording(configs, rows, depth, reports, [row for part in parts for row in part.unreadable], ranges)
 
 

@@ -18,9 +18,9 @@ from connectors.recorded.judging import Unreadable, judged
 from connectors.recorded.names import BARS
 from connectors.recorded.notes import Note, notes_of, passed_over_note
 from connectors.recorded.prints import printed, ticks_of
-from connectors.recorded.series import Series
+from connectors.recorded.series import NO_SERIES, Series
 from connectors.recorded.tables import Table
-from functions.arrays import Integers
+from functions.arrays import Floats, Integers
 from functions.calendar import DAY, INDIA, IST_OFFSET, MINUTE, SECOND, Calendar
 from functions.ticks import NO_DEPTH, NO_RANGES, NO_TICKS, Rows
 
@@ -38,6 +38,8 @@ class Part:
     notes: list[Note] = field(default_factory=list)
     lengths: Integers = field(default_factory=lambda: np.zeros(0, np.int64))  # of each instrument's bars, ns; 0 = ticks
     ranges: Rows = field(default_factory=lambda: NO_RANGES)  # as long as the rows, or empty
+    series: Series = NO_SERIES  # of its ticks and the starts of its bars
+    prices: Floats = field(default_factory=lambda: np.empty(0))  # at them, by instrument
 
 
 class _Read(NamedTuple):
@@ -80,9 +82,10 @@ def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool, ca
             return Part(NO_TICKS, NO_DEPTH, unreadable)
     roster.measure(columns, series.instrument)
     notes += notes_of(columns, series, table.is_bars)
+    prices = columns["open" if table.is_bars else "price"][series.order]
     if made is not None:
-        return Part(made.ticks, NO_DEPTH, unreadable, notes, made.lengths, made.ranges)
-    return Part(*ticks_of(table, columns, series, notes), unreadable, notes)
+        return Part(made.ticks, NO_DEPTH, unreadable, notes, made.lengths, made.ranges, series, prices)
+    return Part(*ticks_of(table, columns, series, notes), unreadable, notes, series=series, prices=prices)
 
 
 def _read(table: Table, strict: bool) -> _Read:

@@ -1,11 +1,11 @@
 """Series: the rows of a file by instrument, put together once for all who ask instrument by instrument."""
 
-from collections.abc import Iterator
-from typing import Any, NamedTuple
+from collections.abc import Iterator, Sequence
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
-from functions.arrays import Booleans, Integers
+from functions.arrays import Booleans, Floats, Integers
 
 
 class Series(NamedTuple):
@@ -20,7 +20,10 @@ class Series(NamedTuple):
     @classmethod
     def of(cls, time: Integers, instrument: Integers) -> "Series":
         grouped = len(instrument) < 2 or bool((instrument[1:] >= instrument[:-1]).all())
-        order = slice(None) if grouped else np.argsort(instrument, kind="stable")
+        if grouped:
+            return cls(time, instrument, slice(None), time, instrument)
+        few = int(instrument.max()) < 2**15  # then sixteen bits do, which NumPy sorts by radix
+        order = np.argsort(instrument.astype(np.int16) if few else instrument, kind="stable")
         return cls(time, instrument, order, time[order], instrument[order])
 
     def followers(self) -> Booleans:
@@ -41,3 +44,18 @@ class Series(NamedTuple):
             first, last = self.times[marked[begin]], self.times[marked[end]]
             yield int(whose[end]), end - begin + 1, int(first), int(last)
             begin = end + 1
+
+
+def merged(several: Sequence[Series], prices: Sequence[Floats]) -> tuple[Series, Floats]:
+    """The series of several files as one, in order of time within each instrument, and the prices at its rows."""
+    if len(several) == 1:
+        return several[0], prices[0]
+    time, whose, price = (
+        np.concatenate(parts) for parts in ([s.times for s in several], [s.whose for s in several], prices)
+    )
+    order = np.lexsort((time, whose))
+    time, whose = time[order], whose[order]
+    return Series(time, whose, slice(None), time, whose), price[order]
+
+
+NO_SERIES: Final = Series.of(np.empty(0, np.int64), np.empty(0, np.int64))

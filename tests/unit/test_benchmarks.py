@@ -2,7 +2,7 @@
 
 import pytest
 
-from benchmarks import engine, flow, garbage, startup
+from benchmarks import engine, flow, garbage, reading, startup
 from benchmarks.workload import PLAIN, Figure, desk, market, tick_records
 from connectors.errors import FatalError
 from functions.codec import decode
@@ -102,3 +102,12 @@ def test_help_appears():
 )
 def test_a_goal_is_met_on_its_boundary(value, at_least, met):
     assert Figure("f", value, "s", 10.0, at_least=at_least).met is met
+
+
+def test_reading_measures_every_form_against_duckdb():
+    figures = values(reading.measure(2_000, 1))
+
+    assert {name.removesuffix("_of_duckdb") for name in figures if name.endswith("_of_duckdb")} == {
+        "bars_10", "bars_1000", "ticks", "ticks_since_1970", "bars_parquet", "ticks_parquet",
+    }  # fmt: skip
+    assert figures["thousand_of_ten_instruments"] > 0
