@@ -154,7 +154,10 @@ UDIFF = (
             "DATE,SERIES,OPEN,HIGH,LOW,PREV. CLOSE,LTP,CLOSE,VWAP,52W H,52W L,VOLUME,VALUE,NO OF TRADES,SYMBOL",
             "2026-04-22,EQ,1,2,1,1,1,1,1,1,1,1,1,1,TCS",
         ),
-        ("Date,Symbol,Series,Prev Close,Open,High,Low,Last,Close,VWAP,Volume,Turnover", "2026-04-22,TCS,EQ,1,1,2,1,1,1,1,100,100"),
+        (
+            "Date,Symbol,Series,Prev Close,Open,High,Low,Last,Close,VWAP,Volume,Turnover",
+            "2026-04-22,TCS,EQ,1,1,2,1,1,1,1,100,100",
+        ),
     ],
     ids=["bhavcopy of shares", "bhavcopy of derivatives", "UDiFF", "nse.com", "jugaad-data", "nsepy"],
 )  # fmt: skip
