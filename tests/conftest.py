@@ -1,7 +1,11 @@
-"""What all tests share: none of them, and no process they start, reads the `.env` of whoever runs them."""
+"""What all tests share: none of them, and no process they start, reads the `.env` of whoever runs them.
+
+Nor do they end with the years that the exchange has announced: their calendar goes on.
+"""
 
 import os
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 import structlog
@@ -15,6 +19,7 @@ from tests.platform_services import platform as platform
 from tests.platform_services import services as services
 
 os.environ["PANDA_ENV_FILE"] = os.devnull
+os.environ["PANDA_CALENDAR"] = str(Path(__file__).with_name("calendar.toml"))
 
 
 @pytest.fixture(autouse=True)

@@ -1,6 +1,7 @@
 """The whole desk end to end, by the demo and deployed: every process real, every count the same wherever it is asked for."""
 
 import signal
+from typing import Any, NamedTuple
 
 import psutil
 import pytest
@@ -29,67 +30,77 @@ def desk(place, tmp_path):
     return place(tmp_path)
 
 
-def test_it_trades_and_log_lake_and_api_agree(desk):
-    with desk.trading(seconds=25) as run:
-        summary = run.end()
+# --- a run of half a minute, which ends by itself, with a strategy of one's own beside the built-in ones ----------------
 
-    counts = summary["counts"]
+MINE = """
+class Mine:
+    fields = ('price',)
+    def __init__(self):
+        self.seen = 0
+    def on_tick(self, tick):
+        self.seen += 1
+        return (1 if self.seen % 100 else -1) if self.seen % 50 == 0 else 0
+"""
+
+
+class Traded(NamedTuple):
+    """A desk after a run, and the summary of the run."""
+
+    desk: Any
+    summary: dict[str, Any]
+
+
+@pytest.fixture(scope="module")
+def traded(place, tmp_path_factory):
+    directory = tmp_path_factory.mktemp("traded")
+    (directory / "mine.py").write_text(MINE)
+    desk = place(directory / "desk")
+    with desk.trading(seconds=25, strategy=f"{directory / 'mine.py'}:Mine") as run:
+        return Traded(desk, run.end())
+
+
+def test_it_trades_and_log_lake_and_api_agree(traded):
+    counts = traded.summary["counts"]
     assert all(counts[f"paper.{name}"] > 0 for name in PAPER), counts
-    active = [s for s in summary["strategies"].values() if s["signals"] and s["orders"] and s["fills"]]
-    assert len(active) >= 3
-    for strategy in summary["strategies"].values():
+    active = [s for s in traded.summary["strategies"].values() if s["signals"] and s["orders"] and s["fills"]]
+    assert len(active) >= 4
+    for strategy in traded.summary["strategies"].values():
         assert strategy["signals"] == strategy["rejected"] + strategy["orders"]
-    assert 0 < summary["first_fill_s"] < 60
+    assert 0 < traded.summary["first_fill_s"] < 60
     assert counts["market.ticks.dlq"] > 0  # the simulator sends bad ticks
     for view, topic in (("pnl", "pnl.snapshots"), ("fills", "orders.filled"), ("signals", "signals.raw")):
-        assert desk.rows(f"select count(*) as n from {view}") == [{"n": counts[f"paper.{topic}"]}]
-    (rejected,) = desk.rows("select count(distinct id) as n from rejections")
+        rows = traded.desk.rows(f"select count(*) as n from {view}")
+        assert rows == [{"n": counts[f"paper.{topic}"]}]
+    (rejected,) = traded.desk.rows("select count(distinct id) as n from rejections")
     assert rejected["n"] == counts["paper.signals.rejected"]
 
 
-def test_a_strategy_of_ones_own_trades(desk, tmp_path):
-    mine = tmp_path / "mine.py"
-    mine.write_text(
-        "class Mine:\n"
-        "    fields = ('price',)\n"
-        "    def __init__(self):\n"
-        "        self.seen = 0\n"
-        "    def on_tick(self, tick):\n"
-        "        self.seen += 1\n"
-        "        return (1 if self.seen % 100 else -1) if self.seen % 50 == 0 else 0\n"
-    )
-    with desk.trading(seconds=12, strategy=f"{mine}:Mine") as run:
-        mine = run.end()["strategies"]["mine"]
-
+def test_a_strategy_of_ones_own_trades(traded):
+    mine = traded.summary["strategies"]["mine"]
     assert mine["signals"] > 0
     assert mine["fills"] > 0
 
 
-def test_its_log_decided_on_again_gives_the_events_that_were_published(desk):
-    with desk.trading() as run:
+# --- a run to which things happen, until it is told to end --------------------------------------------------------------
+
+
+class Eventful(NamedTuple):
+    """What was seen of a run: a replay of its log, how its rivals ended, its fills before its broker went and at the end."""
+
+    proof: dict[str, Any]
+    rivals: list[tuple[Any, int, str]]
+    fills_before: int
+    fills: int
+
+
+@pytest.fixture(scope="module")
+def eventful(place, tmp_path_factory):
+    with place(tmp_path_factory.mktemp("eventful")).trading() as run:
         run.until_trading()
         until(lambda: run.replayed()["entries"] > 20, 60, "a snapshot behind twenty entries")
         proof = run.replayed()
-        run.end()
-
-    assert proof["shard"] == "paper-0"
-    assert proof["records"] > proof["entries"]
-
-
-def test_whatever_would_run_beside_it_is_refused_and_it_goes_on(desk):
-    with desk.trading() as first:
-        first.until_trading()
-        for rival, process in [(rival, rival.start(desk.environment)) for rival in first.rivals]:
-            _, err = process.communicate(timeout=90)
-            assert (process.returncode, rival.says in err) == (rival.code, True), err
-        first.until_trading(beyond=first.fills())
-        summary = first.end()
-    assert summary["counts"]["paper.orders.filled"] > 0
-
-
-def test_a_broker_that_is_away_is_waited_for_and_said(desk):
-    with desk.trading() as run:
-        run.until_trading()
+        rivals = beside(run)
+        run.until_trading(beyond=run.fills())
         before = run.fills()
         run.broker.suspend()
         try:
@@ -97,8 +108,29 @@ def test_a_broker_that_is_away_is_waited_for_and_said(desk):
         finally:
             run.broker.resume()
         run.until_trading(beyond=before)
-        summary = run.end()
-    assert summary["counts"]["paper.orders.filled"] > before
+        return Eventful(proof, rivals, before, run.end()["counts"]["paper.orders.filled"])
+
+
+def beside(run):
+    """Every command that must not run beside it, started at once: how each ended, and what it said."""
+    started = [(rival, rival.start(run.desk.environment)) for rival in run.rivals]
+    return [(rival, process.wait(90), process.communicate()[1]) for rival, process in started]
+
+
+def test_its_log_decided_on_again_gives_the_events_that_were_published(eventful):
+    assert eventful.proof["shard"] == "paper-0"
+    assert eventful.proof["records"] > eventful.proof["entries"]
+
+
+def test_whatever_would_run_beside_it_is_refused_and_it_goes_on(eventful):
+    assert len(eventful.rivals) >= 2
+    for rival, code, said in eventful.rivals:
+        assert (code, rival.says in said) == (rival.code, True), said
+    assert eventful.fills_before > 0
+
+
+def test_a_broker_that_is_away_is_waited_for_and_said(eventful):
+    assert eventful.fills > eventful.fills_before
 
 
 def test_nothing_outlives_what_started_it_and_was_killed(desk):

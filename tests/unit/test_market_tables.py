@@ -27,6 +27,11 @@ def year(tmp_path: Path) -> Path:
     return path
 
 
+@pytest.fixture(autouse=True)
+def _no_calendar_but_the_projects(monkeypatch):
+    monkeypatch.delenv("PANDA_CALENDAR")
+
+
 def test_without_files_the_tables_are_those_of_the_project():
     assert tables(settings()) is built_in()
     assert built_in().calendar.last_date == dt.date(2026, 12, 31)
