@@ -50,12 +50,10 @@ def merged(several: Sequence[Series], prices: Sequence[Floats]) -> tuple[Series,
     """The series of several files as one, in order of time within each instrument, and the prices at its rows."""
     if len(several) == 1:
         return several[0], prices[0]
-    time, whose, price = (
-        np.concatenate(parts) for parts in ([s.times for s in several], [s.whose for s in several], prices)
-    )
+    time, whose = np.concatenate([s.times for s in several]), np.concatenate([s.whose for s in several])
     order = np.lexsort((time, whose))
     time, whose = time[order], whose[order]
-    return Series(time, whose, slice(None), time, whose), price[order]
+    return Series(time, whose, slice(None), time, whose), np.concatenate(prices)[order]
 
 
 NO_SERIES: Final = Series.of(np.empty(0, np.int64), np.empty(0, np.int64))
