@@ -4,6 +4,7 @@ import json
 import re
 import time
 from collections.abc import Callable, Iterator
+from itertools import islice
 from typing import Any, Final, cast
 
 import redis
@@ -27,10 +28,11 @@ from api.pages import Cursor, page_of
 from connectors.heartbeat import boot_id
 from functions.blotter import ALL_ACCOUNTS, Keys
 from functions.codec import current
+from functions.ids import ID_PATTERN
 
 SILENT_S: Final = 5.0  # a cache that has not written for so long is said to be silent
 _CHUNK: Final = 500
-_ENTRY: Final = re.compile(r"\d{1,20}-\d{1,20}")
+_ID: Final = re.compile(ID_PATTERN)
 
 Event = dict[str, Any]
 
@@ -81,9 +83,9 @@ class Desk:
         return Page(items=sorted(items, key=lambda p: (p.account, p.strategy, p.instrument_token)))
 
     def recent_pnl(self, account: str) -> list[PnlPoint]:
-        """The snapshots that the stream still holds, oldest first."""
-        entries = cast(list[tuple[str, dict[str, str]]], self._client.xrange(self._keys.pnl(account)))
-        return [PnlPoint.model_validate(_read(fields["event"])) for _, fields in entries]
+        """The snapshots that Redis still holds, oldest first."""
+        members = cast(list[str], self._client.zrange(self._keys.pnl(account), 0, -1))
+        return [PnlPoint.model_validate(_event_of(one)[1]) for one in members]
 
     # --- orders -------------------------------------------------------------------------------------------------------
 
@@ -112,11 +114,11 @@ class Desk:
         rows = sorted(self._hash(self._keys.strategies), key=lambda row: row["strategy"])
         return Page(items=[Strategy.model_validate(row) for row in rows])
 
-    # --- streams ------------------------------------------------------------------------------------------------------
+    # --- lists --------------------------------------------------------------------------------------------------------
 
     def fills(self, account: str | None, strategy: str | None, after: Cursor | None, limit: int) -> Page[Fill]:
-        streams = {name: self._keys.fills(name) for name in self.names(account)}
-        return self._newest(streams, Fill.model_validate, _of(strategy), after, limit)
+        lists = {name: self._keys.fills(name) for name in self.names(account)}
+        return self._newest(lists, Fill.model_validate, _of(strategy), after, limit)
 
     def signals(self, account: str | None, strategy: str | None, after: Cursor | None, limit: int) -> Page[Signal]:
         """What strategies want; with an account, what it lets leave."""
@@ -126,47 +128,38 @@ class Desk:
     def rejections(
         self, account: str | None, strategy: str | None, rule: str | None, after: Cursor | None, limit: int
     ) -> Page[Rejection]:
-        streams = {name: self._keys.rejections(name) for name in self.names(account)}
+        lists = {name: self._keys.rejections(name) for name in self.names(account)}
 
         def wanted(event: Event) -> bool:
             rules = [Reason.model_validate(reason).rule for reason in event["reasons"]]
             return _of(strategy)(event) and (rule is None or rule in rules)
 
-        return self._newest(streams, Rejection.model_validate, wanted, after, limit)
+        return self._newest(lists, Rejection.model_validate, wanted, after, limit)
 
     def alerts(self, after: Cursor | None, limit: int) -> Page[Alert]:
         return self._newest({"": self._keys.alerts}, Alert.model_validate, lambda event: True, after, limit)
 
     def _newest(
-        self, streams: dict[str, str], model: Callable[[Event], Any], wanted: Callable[[Event], bool],
+        self, lists: dict[str, str], model: Callable[[Event], Any], wanted: Callable[[Event], bool],
         after: Cursor | None, limit: int,
     ) -> Page[Any]:  # fmt: skip
-        """Entries of several streams as one, newest first, by (entry id, name of the stream)."""
-        found: list[tuple[tuple[int, int, str], Cursor, Any]] = []
-        for name, key in streams.items():
-            mine = 0
-            for entry, event in self._back_from(key, after[0] if after else "+"):
-                position = (*_entry_key(entry), name)
-                if after is not None and position >= (*_entry_key(after[0]), after[1]):
-                    continue
-                if wanted(event):
-                    found.append((position, (entry, name), event))
-                    mine += 1
-                if mine > limit:
-                    break
+        """Events of several lists as one, newest first, by (id of the event, name of the list)."""
+        found: list[tuple[Cursor, Event]] = []
+        for name, key in lists.items():
+            following = ((event_id, event) for event_id, event in self._back_from(key, name, after) if wanted(event))
+            found += (((event_id, name), event) for event_id, event in islice(following, limit + 1))
         found.sort(key=lambda one: one[0], reverse=True)
-        return page_of([(cursor, model(event)) for _, cursor, event in found[: limit + 1]], limit)
+        return page_of([(cursor, model(event)) for cursor, event in found[: limit + 1]], limit)
 
-    def _back_from(self, key: str, entry: str) -> Iterator[tuple[str, Event]]:
-        """A stream's entries from this one back, in chunks."""
-        last = entry
+    def _back_from(self, key: str, name: str, after: Cursor | None) -> Iterator[tuple[str, Event]]:
+        """A list's events that follow a cursor, newest first, in chunks. No letter of an id sorts before ` ` or `!`."""
+        last = "+" if after is None else f"({after[0]}!" if name < after[1] else f"({after[0]} "
         while True:
-            entries = cast(list[tuple[str, dict[str, str]]], self._client.xrevrange(key, last, "-", count=_CHUNK))
-            for name, fields in entries:
-                yield name, _read(fields["event"])
-            if len(entries) < _CHUNK:
+            members = cast(list[str], self._client.zrange(key, last, "-", desc=True, bylex=True, offset=0, num=_CHUNK))
+            yield from map(_event_of, members)
+            if len(members) < _CHUNK:
                 return
-            last = f"({entries[-1][0]}"
+            last = f"({members[-1]}"
 
     # --- the cache itself ---------------------------------------------------------------------------------------------
 
@@ -224,11 +217,12 @@ def _order_key(row: dict[str, Any]) -> Cursor:
     return (row["submitted_at"] or row["updated_at"], row["order_id"])
 
 
-def _entry_key(entry: str) -> tuple[int, int]:
-    milliseconds, _, sequence = entry.partition("-")
-    return int(milliseconds), int(sequence)
+def _event_of(member: str) -> tuple[str, Event]:
+    """The id and the facts of an event in its list."""
+    event_id, _, text = member.partition(" ")
+    return event_id, _read(text)
 
 
 def is_entry(cursor: Cursor) -> bool:
-    """Whether a cursor names an entry of a stream."""
-    return _ENTRY.fullmatch(cursor[0]) is not None and max(_entry_key(cursor[0])) < 2**64
+    """Whether a cursor names an event of a list."""
+    return _ID.fullmatch(cursor[0]) is not None

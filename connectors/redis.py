@@ -7,6 +7,7 @@ event by its id. Rebuilding is FLUSHDB and reading the log from its start.
 
 import contextlib
 import ctypes
+import math
 import os
 import shutil
 import signal
@@ -26,9 +27,11 @@ from redis.exceptions import AuthenticationError, ConnectionError, NoPermissionE
 from connectors.dependencies import Stopped, circuit, transient
 from connectors.errors import ConfigError, DependencyError, FatalError
 from connectors.heartbeat import boot_id
+from connectors.logging import logger
 from connectors.settings import RedisSettings
-from functions.blotter import CLOSED_ORDERS, Keys, Needs, Write, needs, reduce
+from functions.blotter import CLOSED_ORDERS, LAYOUT, Keys, Needs, Write, closing_score, needs, reduce
 from functions.events import EventEnvelope
+from functions.topics import ORDER_TOPICS
 
 REMEMBERED: Final = 20_000  # ids kept a partition: a copy further behind than this is not recognised
 TIMEOUT_S: Final = 5.0
@@ -133,20 +136,44 @@ class Desk:
         self._broker = broker
         self._stop = stop
         self._offsets: Offsets = {}
+        self._ends: Offsets = {}  # of the order topics, which are behind until they have been read so far
+        self._read_until: dict[tuple[str, int], str] = {}  # time of the newest event of a partition
+        self._full: set[str] = set()  # accounts that may hold more closed orders than are kept
         self._ids: dict[tuple[str, int], _Ids] = {}
         self._newest = ""
         self._beat = 0.0
 
     def open(self) -> Offsets:
-        """The next offset of each partition as Redis knows it; also loads the ids of copies. Waits for Redis."""
+        """The next offset of each partition as Redis knows it; also loads the ids of copies. Waits for Redis.
+
+        Tables of another layout are removed, so that they are made anew from the log.
+        """
+        self._waiting(self._take_over)
         self._offsets = self._waiting(self._load)
         return dict(self._offsets)
+
+    def expect(self, ends: Offsets) -> None:
+        """Says where the log ends. Until that has been read, no order leaves of which a partition may yet tell."""
+        orders = {topic.of(self._broker).name for topic in ORDER_TOPICS}
+        self._ends = {at: end for at, end in ends.items() if at[0] in orders}
+
+    def _take_over(self) -> None:
+        before = cast(str | None, self._client.get(self.keys.layout))
+        if before == LAYOUT:
+            return
+        ours = [key for key in self._client.scan_iter(f"{self._broker}:*", count=1000) if self.keys.is_ours(key)]
+        for n in range(0, len(ours), 1000):
+            self._client.unlink(*ours[n : n + 1000])
+        self._client.set(self.keys.layout, LAYOUT)
+        if ours:
+            logger().info("redis.tables_made_anew", keys=len(ours), layout=LAYOUT, layout_before=before or "1")
 
     def _waiting(self, attempt: Callable[[], Any], *, unwritten: int = 0) -> Any:
         return waiting(attempt, stop=self._stop, user=lambda: user_of(self._client), unwritten=unwritten)
 
     def _load(self) -> Offsets:
         offsets = self._read_offsets()
+        self._full = set(cast(set[str], self._client.smembers(self.keys.accounts)))
         self._ids = {}
         for topic, partition in offsets:
             ids = cast(list[str], self._client.lrange(self.keys.ids(topic, partition), 0, -1))
@@ -184,6 +211,8 @@ class Desk:
             self._waiting(lambda: self._commit(list(fresh.values()), taken, after), unwritten=len(batch))
             for at, ids in taken.items():
                 self._ids[at].add(ids)
+            self._read(batch, fresh)
+            self._waiting(self._let_go)
         return len(fresh)
 
     def _commit(
@@ -196,9 +225,9 @@ class Desk:
             found = self._read_offsets()
             if found != wanted:
                 self._refuse_strangers(found)
-                stored, surplus = self._stored(needs(event.data for event, _ in fresh))
+                stored = self._stored(needs(event.data for event, _ in fresh))
                 transaction.multi()
-                for write in reduce(self._broker, fresh, stored, surplus):
+                for write in reduce(self._broker, fresh, stored):
                     transaction.execute_command(write.command, write.key, *write.arguments)
                 for write in self._bookkeeping(taken, after):
                     transaction.execute_command(write.command, write.key, *write.arguments)
@@ -236,7 +265,7 @@ class Desk:
             f"another process writes {self.keys.offsets}", remedy="run one cache per broker; the other one may go on"
         )
 
-    def _stored(self, wanted: Needs) -> tuple[dict[str, dict[str, str]], dict[str, list[str]]]:
+    def _stored(self, wanted: Needs) -> dict[str, dict[str, str]]:
         """What `reduce` needs to know, in one trip; only the writer changes it, and the offsets are watched."""
         keys, ask = self.keys, self._client.pipeline(transaction=False)
         asked: list[tuple[str, list[str] | None]] = []  # key and fields; None: all of them
@@ -247,14 +276,42 @@ class Desk:
         asked += [(key(account), None) for account in wanted.accounts for key in (keys.account, keys.positions)]
         for key, fields in asked:
             ask.hgetall(key) if fields is None else ask.hmget(key, fields)
-        for account in wanted.orders:
-            ask.zrange(keys.closed_orders(account), 0, -CLOSED_ORDERS - 1)
-        answers = ask.execute()
         stored: dict[str, dict[str, str]] = {}
-        for (key, fields), answer in zip(asked, answers, strict=False):
+        for (key, fields), answer in zip(asked, ask.execute(), strict=True):
             pairs = answer.items() if fields is None else zip(fields, answer, strict=True)
             stored[key] = {name: text for name, text in pairs if text is not None}
-        return stored, dict(zip(wanted.orders, answers[len(asked) :], strict=True))
+        return stored
+
+    def _read(self, batch: Sequence[Taken], fresh: Mapping[str, tuple[EventEnvelope[Any], bytes]]) -> None:
+        """Notes how far in time each partition has been read, and whose orders have changed."""
+        for record, event, _ in batch:
+            at = (record.topic, record.partition)
+            if event is not None and at in self._ends:
+                self._read_until[at] = max(self._read_until.get(at, ""), event.timestamp)
+        self._full.update(needs(event.data for event, _ in fresh.values()).orders)
+
+    def _horizon(self) -> float:
+        """The time up to which every partition has been read; infinite where all have come to their ends."""
+        behind = [at for at, end in self._ends.items() if self._offsets.get(at, 0) < end]
+        return min((_score(self._read_until.get(at)) for at in behind), default=math.inf)
+
+    def _let_go(self) -> None:
+        """Of each account's closed orders those beyond the newest leave; done twice it changes nothing.
+
+        What may be told of again stays: from an event of an order that has left a row would be made that never closes.
+        """
+        horizon = self._horizon()
+        for account in sorted(self._full):
+            closed, orders = self.keys.closed_orders(account), self.keys.orders(account)
+            beyond = cast(list[tuple[str, float]], self._client.zrange(closed, 0, -CLOSED_ORDERS - 1, withscores=True))
+            leaving = [order for order, score in beyond if score <= horizon]
+            for n in range(0, len(leaving), 1000):
+                with self._client.pipeline(transaction=True) as transaction:
+                    transaction.hdel(orders, *leaving[n : n + 1000])
+                    transaction.zrem(closed, *leaving[n : n + 1000])
+                    transaction.execute()
+            if len(leaving) == len(beyond):
+                self._full.discard(account)
 
     def beat(self) -> None:
         """Says, once a second at most, that the writer lives and how new its newest event is."""
@@ -269,6 +326,14 @@ class Desk:
             }
             body = msgspec.json.encode(said)
             self._waiting(lambda: self._client.set(self.keys.heartbeat, body))
+
+
+def _score(timestamp: str | None) -> float:
+    """Of a time as a list of closed orders has it; before all where nothing has been read."""
+    try:
+        return -math.inf if timestamp is None else closing_score(timestamp)
+    except ValueError:  # a time as nobody of us writes it
+        return -math.inf
 
 
 # --- the embedded server ----------------------------------------------------------------------------------------------

@@ -6,6 +6,7 @@
 Starts where Redis says it is. Redis gone is waited for; the log keeps what has not been taken.
 """
 
+import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Protocol
@@ -18,18 +19,20 @@ from bytewax.outputs import FixedPartitionedSink, Sink, StatefulSinkPartition
 
 from connectors.kafka.records import Outgoing, Record, causes, dead_letter, place
 from connectors.kafka.sink import Writer
-from connectors.kafka.source import KafkaSource
+from connectors.kafka.source import KafkaSource, end_offsets
 from connectors.logging import logger
 from connectors.redis import Desk, Taken, connect
 from connectors.settings import Settings
 from connectors.settings import load as load_settings
 from dataflows.process import ready, stopping
 from functions.codec import decode, encode, envelope
-from functions.events import SystemAlert
-from functions.ids import event_id
+from functions.events import EventEnvelope, SystemAlert
+from functions.ids import ID_PATTERN, event_id
 from functions.poison import Limit, Notice, Watch
 from functions.timestamps import nanoseconds
 from functions.topics import MARKET_QUALITY, SYSTEM_ALERTS, Topic, outputs
+
+_is_id = re.compile(ID_PATTERN).match
 
 
 @dataclass(slots=True)
@@ -57,7 +60,7 @@ class Decoder:
         for record in records:
             raw = record.value or b""
             try:
-                event = decode(raw)
+                event = _sortable(decode(raw))
                 batch.taken.append((record, event, raw))
                 self._time = event.timestamp
             except msgspec.MsgspecError as error:
@@ -76,6 +79,15 @@ class Decoder:
             id=event_id(notice.time, source, notice.step), time_ns=notice.time, source=source, broker=self._broker,
         )  # fmt: skip
         return Outgoing(SYSTEM_ALERTS.name, source.encode(), encode(event))
+
+
+def _sortable(event: EventEnvelope[Any]) -> EventEnvelope[Any]:
+    """An event with a place in a list: its id is one, and its time as well. Raises: `msgspec.ValidationError`."""
+    if not _is_id(event.id):
+        raise msgspec.ValidationError(f"{event.id[:50]!r} is no id of an event - at `$.id`")
+    if _nanoseconds(event.timestamp) is None:
+        raise msgspec.ValidationError(f"{event.timestamp[:50]!r} is no time of an event - at `$.timestamp`")
+    return event
 
 
 def _nanoseconds(text: str | None) -> int | None:
@@ -150,10 +162,16 @@ def input_topics(broker: str) -> list[Topic]:
 def live(settings: Settings, *, broker: str = "paper", stop: Callable[[], bool] = stopping) -> Dataflow:
     """The flow between the log and the Redis of these settings."""
     desk = Desk(connect(settings.redis), broker, stop=stop)
+    topics = [topic.name for topic in input_topics(broker)]
+
+    def positions() -> dict[tuple[str, int], int]:
+        found = desk.open()
+        desk.expect(end_offsets(settings.kafka, topics))
+        return found
+
     source = KafkaSource(
-        settings.kafka, [topic.name for topic in input_topics(broker)], group=f"cache-{broker}", key=broker,
-        positions=desk.open, stop=stop, on_live=ready,
-    )  # fmt: skip
+        settings.kafka, topics, group=f"cache-{broker}", key=broker, positions=positions, stop=stop, on_live=ready
+    )
     decoder = Decoder(broker, settings.dead_letters.alert_per_minute)
     return build(source, DeskSink(desk, lambda: Writer(settings.kafka)), decoder)
 

@@ -2,9 +2,10 @@
 
     events + what is stored ─► reduce ─► writes (Redis commands, as data)
 
-Names begin with the broker, hashes hold text or JSON, streams hold the whole event: a client in any language can read
-them (`docs/read-side.md`). Events of one order lie on five topics and may arrive in any order, so an order's row is the
-same whichever comes first; a position or an account is only overwritten by something younger.
+Names begin with the broker, hashes hold text or JSON, lists hold the whole event: a client in any language can read them
+(`docs/read-side.md`). The log knows an order within a partition, and none between partitions: whichever is read first,
+the tables come to the same bytes. So lists are sorted by the ids of their events, and a row is made of the youngest that
+was said of it, not of what was read last.
 """
 
 from collections.abc import Iterable, Mapping, Sequence
@@ -21,7 +22,6 @@ from functions.events import (
     OrderSubmitted,
     Payload,
     PnlSnapshot,
-    PositionPnl,
     QualityReport,
     SignalRejected,
     SignalValidated,
@@ -30,13 +30,14 @@ from functions.events import (
     TradingSignal,
 )
 from functions.money import micro, rupees
+from functions.position_rows import Row, with_fill, with_snapshot
 
-STREAM_LENGTH: Final = 10_000  # entries a stream keeps, about
+LAYOUT: Final = "2"  # of the tables: those of another layout are made anew from the log
+KEPT: Final = 10_000  # events that a list keeps, the newest
 CLOSED_ORDERS: Final = 10_000  # orders an account keeps after they closed; the lake keeps all
 ALL_ACCOUNTS: Final = "-"  # a signal before any account has answered it
 
 Stored = Mapping[str, Mapping[str, str]]  # Redis key -> field -> text
-Row = dict[str, Any]
 
 _OrderEvent = OrderSubmitted | OrderAck | OrderPlaced | OrderFilled | OrderFailed
 
@@ -59,8 +60,13 @@ class Keys:
         self.quality = f"{broker}:quality"
         self.offsets = f"{broker}:cache:offsets"
         self.heartbeat = f"{broker}:cache:heartbeat"
+        self.layout = f"{broker}:cache:layout"
         self.channel = f"{broker}:events"
         self._broker = broker
+
+    def is_ours(self, key: str) -> bool:
+        """Whether a key of the broker's is one of these, of whatever layout."""
+        return key.split(":")[1] in _TABLES
 
     def account(self, account: str) -> str:
         return f"{self._broker}:account:{account}"
@@ -72,7 +78,7 @@ class Keys:
         return f"{self._broker}:orders:{account}"
 
     def closed_orders(self, account: str) -> str:
-        """Sorted set of closed order ids by the time of their last event, microseconds."""
+        """Sorted set of closed order ids by the time of their last event (`closing_score`)."""
         return f"{self._broker}:orders:{account}:closed"
 
     def fills(self, account: str) -> str:
@@ -90,6 +96,23 @@ class Keys:
     def ids(self, topic: str, partition: int) -> str:
         """List of the ids last taken from a partition: what is in it again is a copy."""
         return f"{self._broker}:cache:ids:{topic}:{partition}"
+
+
+_TABLES: Final = frozenset(
+    {
+        "accounts", "account", "positions", "orders", "fills", "pnl", "signals", "rejections", "strategies", "alerts",
+        "quality", "cache",
+    }
+)  # fmt: skip
+
+
+def member(event_id: str, raw: bytes) -> bytes:
+    """An event in its list. All have score 0, so Redis sorts them by their bytes: by id, whose beginning is the time.
+
+    >>> member("019aa491-a67b-7395-a705-2869c58e69c6", b"{}")
+    b'019aa491-a67b-7395-a705-2869c58e69c6 {}'
+    """
+    return event_id.encode() + b" " + raw
 
 
 class Needs(NamedTuple):
@@ -120,20 +143,12 @@ def needs(payloads: Iterable[Payload]) -> Needs:
     return wanted
 
 
-def reduce(
-    broker: str,
-    events: Sequence[tuple[EventEnvelope[Any], bytes]],
-    stored: Stored,
-    surplus: Mapping[str, Sequence[str]] | None = None,
-) -> list[Write]:
-    """The writes for events (with their raw JSON) that Redis has not seen, given what it stores of `needs`.
-
-    `surplus`: per account, closed orders beyond `CLOSED_ORDERS`, which leave.
-    """
+def reduce(broker: str, events: Sequence[tuple[EventEnvelope[Any], bytes]], stored: Stored) -> list[Write]:
+    """The writes for events (with their raw JSON) that Redis has not seen, given what it stores of `needs`."""
     blotter = _Blotter(Keys(broker), stored)
     for event, raw in events:
         blotter.take(event, raw)
-    return blotter.writes(surplus or {})
+    return blotter.writes()
 
 
 class _Blotter:
@@ -146,7 +161,8 @@ class _Blotter:
         self._plain: dict[str, dict[str, str]] = {}  # hashes of plain text touched
         self._closed: dict[str, dict[str, int]] = {}
         self._accounts: set[str] = set()
-        self._streams: list[Write] = []
+        self._lists: dict[str, list[bytes]] = {}
+        self._told: list[Write] = []
 
     # --- rows ---------------------------------------------------------------------------------------------------------
 
@@ -161,11 +177,8 @@ class _Blotter:
     def _fields(self, key: str) -> set[str]:
         return set(self._stored.get(key, {})) | {field for at, field in self._json if at == key}
 
-    def _append(self, stream: str, raw: bytes) -> None:
-        self._streams.append(Write("XADD", stream, ("MAXLEN", "~", STREAM_LENGTH, "*", "event", raw)))
-
-    def writes(self, surplus: Mapping[str, Sequence[str]]) -> list[Write]:
-        """What the batch comes to: hashes, then streams in the order of the events."""
+    def writes(self) -> list[Write]:
+        """What the batch comes to: rows, lists, then what is told, in the order of the events."""
         hashes: dict[str, list[str | bytes]] = {}
         for (key, field), row in self._json.items():
             if row:
@@ -178,11 +191,10 @@ class _Blotter:
         for account, orders in self._closed.items():
             scored = tuple(part for order, time in orders.items() for part in (time, order))
             out.append(Write("ZADD", self._keys.closed_orders(account), scored))
-        for account, orders in surplus.items():
-            if orders:
-                out.append(Write("HDEL", self._keys.orders(account), tuple(orders)))
-                out.append(Write("ZREM", self._keys.closed_orders(account), tuple(orders)))
-        return out + self._streams
+        for key, members in self._lists.items():
+            out.append(Write("ZADD", key, tuple(part for one in members for part in (0, one))))
+            out.append(Write("ZREMRANGEBYRANK", key, (0, -KEPT - 1)))
+        return out + self._told
 
     # --- events -------------------------------------------------------------------------------------------------------
 
@@ -192,27 +204,30 @@ class _Blotter:
         match data:
             case TradingSignal():
                 self._count(data.strategy, "signals")
-                self._append(self._keys.signals(ALL_ACCOUNTS), raw)
+                self._append(self._keys.signals(ALL_ACCOUNTS), event, raw)
             case SignalValidated():
-                self._append(self._keys.signals(data.account), raw)
+                self._append(self._keys.signals(data.account), event, raw)
             case SignalRejected():
                 self._count(data.strategy, "rejected")
-                self._append(self._keys.rejections(data.account), raw)
+                self._append(self._keys.rejections(data.account), event, raw)
             case OrderSubmitted() | OrderAck() | OrderPlaced() | OrderFilled() | OrderFailed():
-                self._order(data, event.timestamp, raw)
+                self._order(data, event, raw)
             case PnlSnapshot():
                 self._snapshot(data, event.timestamp)
-                self._append(self._keys.pnl(data.account), raw)
+                self._append(self._keys.pnl(data.account), event, raw)
             case SystemAlert():
-                self._append(self._keys.alerts, raw)
+                self._append(self._keys.alerts, event, raw)
             case QualityReport():
-                self._append(self._keys.quality, raw)
+                self._append(self._keys.quality, event, raw)
             case _:
                 return  # nothing that a desk looks at
         account = getattr(data, "account", None)
         if account is not None:
             self._accounts.add(account)
-        self._streams.append(Write("PUBLISH", self._keys.channel, (raw,)))
+        self._told.append(Write("PUBLISH", self._keys.channel, (raw,)))
+
+    def _append(self, key: str, event: EventEnvelope[Any], raw: bytes) -> None:
+        self._lists.setdefault(key, []).append(member(event.id, raw))
 
     def _count(self, strategy: str, what: str) -> None:
         row = self._strategy(strategy)
@@ -229,7 +244,8 @@ class _Blotter:
 
     # --- orders -------------------------------------------------------------------------------------------------------
 
-    def _order(self, data: _OrderEvent, time: str, raw: bytes) -> None:
+    def _order(self, data: _OrderEvent, event: EventEnvelope[Any], raw: bytes) -> None:
+        time = event.timestamp
         row = self._row(self._keys.orders(data.account), data.order_id)
         if not row:
             row.update(_unknown_order(data))
@@ -241,31 +257,16 @@ class _Blotter:
             self._count(data.strategy, "orders")
         if isinstance(data, OrderFilled):
             self._count(data.strategy, "fills")
-            self._position_after(data, time)
-            self._append(self._keys.fills(data.account), raw)
+            self._position_after(data, event)
+            self._append(self._keys.fills(data.account), event, raw)
         if row["status"] in ("filled", "failed"):
             closed = self._closed.setdefault(data.account, {})
-            closed[data.order_id] = _microseconds(row["updated_at"])
+            closed[data.order_id] = closing_score(row["updated_at"])
 
-    def _position_after(self, fill: OrderFilled, time: str) -> None:
-        """A fill says what is held after it, unless a younger fill or snapshot has already said so.
-
-        Fills of one book may lie in several partitions. Of two at the same instant the one that begins where the other
-        ends is the younger.
-        """
-        key = self._keys.positions(fill.account)
-        row = self._row(key, f"{fill.strategy}:{fill.instrument_token}")
-        before = fill.position - (fill.quantity if fill.side == "BUY" else -fill.quantity)
-        if row:
-            row["tradingsymbol"] = fill.tradingsymbol
-            precedes = time == row["timestamp"] and row["before"] == fill.position and row["quantity"] != before
-            if time < row["timestamp"] or precedes:
-                return
-        row.update(
-            strategy=fill.strategy, instrument_token=fill.instrument_token, tradingsymbol=fill.tradingsymbol,
-            quantity=fill.position, average_price=fill.average_price, last_price=fill.price, before=before,
-            unrealised=_unrealised(fill.position, fill.average_price, fill.price), timestamp=time,
-        )  # fmt: skip
+    def _position_after(self, fill: OrderFilled, event: EventEnvelope[Any]) -> None:
+        row = self._row(self._keys.positions(fill.account), f"{fill.strategy}:{fill.instrument_token}")
+        snapshot = self._strategy(fill.strategy)["accounts"].get(fill.account, {})
+        with_fill(row, fill, event.id, event.timestamp, snapshot.get("timestamp", ""))
 
     # --- snapshots ----------------------------------------------------------------------------------------------------
 
@@ -288,6 +289,7 @@ class _Blotter:
             "realised": pnl.realised, "unrealised": pnl.unrealised, "charges": pnl.charges, "net_pnl": pnl.net_pnl,
             "timestamp": time,
         }  # fmt: skip
+        row["accounts"] = dict(sorted(row["accounts"].items()))
         for name in ("realised", "unrealised", "charges", "net_pnl"):
             row[name] = rupees(sum(micro(part[name]) for part in row["accounts"].values()))
 
@@ -298,13 +300,10 @@ class _Blotter:
         strategies = {s.strategy for s in data.strategies}
         for field in self._fields(key) | set(listed):
             row = self._row(key, field)
-            if row and (row["timestamp"] >= time or row["strategy"] not in strategies):
-                continue
-            strategy, position = listed.get(field, (None, None))
-            if position is not None and strategy is not None:
-                row.update(_marked(strategy, position), tradingsymbol=row.get("tradingsymbol"), timestamp=time)
-            elif row["quantity"]:
-                row.update(quantity=0, before=0, average_price="0.00", unrealised="0.00", timestamp=time)
+            strategy, position = listed.get(field) or (row["strategy"], None)
+            if strategy in strategies:
+                token = row["instrument_token"] if position is None else position.instrument_token
+                with_snapshot(row, strategy, position, token, time)
 
 
 # --- small decisions --------------------------------------------------------------------------------------------------
@@ -335,7 +334,8 @@ def _note(row: Row, data: _OrderEvent) -> None:
                 row["remaining"] = data.quantity
         case OrderAck():
             row["acknowledged"] = True
-            row["broker_order_id"] = data.broker_order_id
+            if not row["placed"]:  # else it has been named by what came later
+                row["broker_order_id"] = data.broker_order_id
         case OrderPlaced():
             row["placed"] = True
             row["broker_order_id"] = data.broker_order_id
@@ -368,22 +368,10 @@ def status(order: Mapping[str, Any]) -> str:
     return "acknowledged" if order["acknowledged"] else "submitted"
 
 
-def _marked(strategy: str, position: PositionPnl) -> Row:
-    return {
-        "strategy": strategy, "instrument_token": position.instrument_token, "tradingsymbol": None,
-        "quantity": position.quantity, "average_price": position.average_price, "last_price": position.last_price,
-        "before": position.quantity, "unrealised": position.unrealised,
-    }  # fmt: skip
-
-
-def _unrealised(quantity: int, average_price: str, price: str) -> str:
-    return rupees(quantity * (micro(price) - micro(average_price)))
-
-
-def _microseconds(timestamp: str) -> int:
+def closing_score(timestamp: str) -> int:
     """A sortable number from RFC 3339 text in UTC, by its digits: yymmddhhmmss and milliseconds, within 2^53.
 
-    >>> _microseconds("2026-05-06T04:30:01.250000Z")
-    260506043001250
+    >>> closing_score("2026-05-06T04:30:01.250000Z"), closing_score("2026-05-06T04:30:01Z")
+    (260506043001250, 260506043001000)
     """
-    return int("".join(c for c in timestamp[2:23] if c.isdecimal()))
+    return int("".join(c for c in timestamp[2:23] if c.isdecimal()).ljust(15, "0"))

@@ -132,6 +132,7 @@ ORDERS_ACK: Final = _orders("ack", "order_ack", "Orders that a venue has receive
 ORDERS_PLACED: Final = _orders("placed", "order_placed", "Orders that work at a venue")
 ORDERS_FILLED: Final = _orders("filled", "order_filled", "Trades", "connect")
 ORDERS_FAILED: Final = _orders("failed", "order_failed", "Orders that will not fill further")
+ORDER_TOPICS: Final = (ORDERS_SUBMITTED, ORDERS_ACK, ORDERS_PLACED, ORDERS_FILLED, ORDERS_FAILED)
 PNL_SNAPSHOTS: Final = Topic(
     "{b}.pnl.snapshots", ("pnl_snapshot",), "account", 3, 90 * _DAY, ("pipeline",),
     ("cache", "archive", "connect"),

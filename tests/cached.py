@@ -49,6 +49,7 @@ class Letters:
 def fold(client: Any, batches: list[list[Record]], letters: Letters | None = None, alert_above: int = 0) -> Desk:
     """One run of the real flow over these batches."""
     desk = Desk(client, "paper")
+    desk.expect({(record.topic, record.partition): record.offset + 1 for batch in batches for record in batch})
     source = TestingSource([("paper", batch) for batch in batches])
     run_main(
         cache.build(source, cache.DeskSink(desk, lambda: letters or Letters()), cache.Decoder("paper", alert_above))

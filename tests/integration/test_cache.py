@@ -2,12 +2,13 @@
 
 import json
 import os
+import random
 import signal as signals
 import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -19,6 +20,9 @@ from bytewax.testing import run_main
 from pydantic import SecretStr
 from structlog.testing import capture_logs
 
+from api import desk as read_side
+from api.models import Page
+from api.pages import Cursor, read
 from connectors.errors import DependencyError, FatalError
 from connectors.kafka.embedded import start_embedded
 from connectors.kafka.records import Outgoing, Record
@@ -27,7 +31,8 @@ from connectors.kafka.source import KafkaSource, fetch_all
 from connectors.redis import REMEMBERED, Desk, EmbeddedRedis, connect, start_redis
 from connectors.settings import KafkaSettings, RedisSettings
 from dataflows import cache
-from functions.codec import decode
+from functions.blotter import LAYOUT
+from functions.codec import decode, encode
 from tests.cached import DAY, KEYS, Letters, fold
 from tests.history import (
     Log,
@@ -40,6 +45,7 @@ from tests.history import (
     snapshot,
     submitted,
 )  # fmt: skip
+from tests.interleaved import day, read_otherwise, records
 from tests.waiting import until
 
 pytestmark = pytest.mark.redis
@@ -59,7 +65,7 @@ def client(server: EmbeddedRedis) -> Iterator[Any]:
 
 
 def tables(client: Any) -> dict[str, Any]:
-    """Everything in Redis but the heartbeat; stream entries without the ids that time gives them."""
+    """Everything in Redis but the heartbeat."""
     content: dict[str, Any] = {}
     for key in sorted(client.keys("*")):
         kind = client.type(key)
@@ -67,13 +73,14 @@ def tables(client: Any) -> dict[str, Any]:
             continue
         if kind == "hash":
             content[key] = client.hgetall(key)
-        elif kind == "stream":
-            content[key] = [fields["event"] for _, fields in client.xrange(key)]
         elif kind == "list":
             content[key] = client.lrange(key, 0, -1)
         elif kind == "set":
             content[key] = client.smembers(key)
+        elif kind == "string":
+            content[key] = client.get(key)
         else:
+            assert kind == "zset", key
             content[key] = client.zrange(key, 0, -1, withscores=True)
     return content
 
@@ -87,7 +94,7 @@ def test_a_day_comes_to_its_tables_and_the_offsets_behind_it(client: Any):
     assert orders == {"o1": "filled", "o2": "failed"}
     assert client.hget(KEYS.account("a"), "timestamp") == "2026-05-06T04:30:03.000000Z"
     assert client.hget(KEYS.offsets, "paper.orders.filled:0") == "2"
-    assert client.xlen(KEYS.fills("a")) == 2
+    assert client.zcard(KEYS.fills("a")) == 2
     assert client.smembers(KEYS.accounts) == {"a"}
 
 
@@ -153,6 +160,25 @@ def test_what_cannot_be_read_is_dead_lettered_whole_before_its_offset_is_in_redi
     assert (momentum["signals"], momentum["fills"]) == (2, 0)
 
 
+@pytest.mark.parametrize(
+    ("old", "new", "says"),
+    [
+        (b'"id":"', b'"id":"a ', "is no id of an event - at `$.id`"), (b'"id":"0', b'"id":"', "is no id of an event"),
+        (b"2026-05-06T", b"yesterday", "is no time of an event - at `$.timestamp`"),
+        (b"2026-05-06T", b"0001-05-06T", "is no time of an event"), (b"2026", b"", "is no time of an event"),
+    ],
+)  # fmt: skip
+def test_an_event_without_a_place_in_a_list_is_a_dead_letter(client: Any, old: bytes, new: bytes, says: str):
+    log, letters = Log(), Letters(client)
+    raw = encode(filled("o1"))
+    assert raw.count(old) >= 1
+
+    fold(client, [[log.append_raw("paper.orders.filled", raw.replace(old, new, 1))], log.append(filled("o2"))], letters)
+
+    assert [says in dict(o.headers or [])["message"].decode() for o in letters.written] == [True]
+    assert [fill.order_id for fill in read_side.Desk(client, "paper").fills(None, None, None, 9).items] == ["o2"]
+
+
 def test_more_dead_letters_within_a_minute_than_the_limit_are_told_once_with_their_causes(client: Any):
     log, letters = Log(), Letters(client)
     first = [*log.append(signal("g1", at=1.0)), log.append_raw("paper.signals.raw", b"{")]
@@ -188,6 +214,7 @@ def test_those_who_listen_are_told_each_event_once(client: Any):
 
 def test_the_ids_kept_against_copies_are_bounded(client: Any):
     log = Log()
+    client.set(KEYS.layout, LAYOUT)
     client.rpush(KEYS.ids("paper.signals.raw", 0), *[f"id{n}" for n in range(REMEMBERED)])
     client.hset(KEYS.offsets, "paper.signals.raw:0", 0)
 
@@ -224,6 +251,89 @@ def test_a_redis_that_lost_its_tables_is_not_written_on_but_rebuilt_from_the_sta
     assert json.loads(client.hget(KEYS.strategies, "momentum"))["signals"] == 2
 
 
+def pages(client: Any) -> dict[str, Any]:
+    """All that the API's lists say, page by page, some items at a time."""
+    desk = read_side.Desk(client, "paper")
+
+    def paged(ask: Callable[[Cursor | None], Page[Any]]) -> list[str]:
+        told, after = [], None
+        while True:
+            page = ask(after)
+            told.append(page.model_dump_json())
+            if page.next is None:
+                return told
+            after = read(page.next)
+
+    return {
+        "fills": paged(lambda after: desk.fills(None, None, after, 4)),
+        "signals": paged(lambda after: desk.signals(None, None, after, 7)),
+        "allowed": paged(lambda after: desk.signals("b", None, after, 3)),
+        "rejections": paged(lambda after: desk.rejections(None, None, None, after, 5)),
+        "alerts": paged(lambda after: desk.alerts(after, 1)),
+        "orders": paged(lambda after: desk.orders(None, None, None, after, 6)),
+        "positions": [desk.positions(None, None, flat=True).model_dump_json()],
+        "portfolio": [desk.portfolio().model_dump_json()],
+        "strategies": [desk.strategies().model_dump_json()],
+        "pnl": [point.model_dump_json() for name in "ab" for point in desk.recent_pnl(name)],
+    }
+
+
+@pytest.mark.parametrize("kept", [5, 10_000])
+def test_tables_and_pages_are_the_same_to_the_byte_however_the_partitions_were_read(
+    client: Any, monkeypatch: pytest.MonkeyPatch, kept: int
+):
+    monkeypatch.setattr("functions.blotter.KEPT", kept)
+    monkeypatch.setattr("connectors.redis.CLOSED_ORDERS", kept)
+    log = records(day(seed=7, orders=40))
+    fold(client, [log])
+    whole, told = tables(client), pages(client)
+    assert client.zcard(KEYS.fills("a")) == min(
+        kept, sum(b"order_filled" in r.value and b'"a"' in r.value for r in log)
+    )
+
+    for seed in (1, 2):
+        client.flushdb()  # a rebuild
+        fold(client, list(read_otherwise(log, lambda r: (r.topic, r.partition), random.Random(seed))))
+
+        assert tables(client) == whole
+        assert pages(client) == told
+
+
+def test_pages_go_from_the_newest_event_to_the_oldest_by_their_ids(client: Any):
+    late_first = [filled(f"o{n}", position=n, at=n / 10, account="ab"[n % 2]) for n in (5, 2, 9, 4, 7, 1)]
+    fold(client, [[record] for record in Log().append(*late_first)])
+
+    page = read_side.Desk(client, "paper").fills(None, None, None, 4)
+    rest = read_side.Desk(client, "paper").fills(None, None, read(page.next or ""), 4)
+
+    assert [fill.order_id for fill in [*page.items, *rest.items]] == ["o9", "o7", "o5", "o4", "o2", "o1"]
+    assert rest.next is None
+
+
+def test_tables_of_an_earlier_layout_are_made_anew_from_the_log_and_nothing_else_is_touched(client: Any):
+    log = Log()
+    log_records = log.append(*DAY)
+    fold(client, [log_records])
+    whole = tables(client)
+    client.delete(KEYS.layout, KEYS.fills("a"), KEYS.signals("-"))  # as the version before had them
+    client.xadd(KEYS.fills("a"), {"event": "{}"})
+    client.xadd(KEYS.signals("-"), {"event": "{}"})
+    client.hset(KEYS.positions("a"), "momentum:1", "{}")
+    client.set("paper:mine", "a key of somebody else")
+    client.set("zerodha:accounts", "another broker's")
+
+    with capture_logs() as logged:
+        fold(client, [log_records])
+
+    assert client.get("paper:mine") == "a key of somebody else"
+    assert client.get("zerodha:accounts") == "another broker's"
+    client.delete("paper:mine", "zerodha:accounts")
+    assert tables(client) == whole
+    assert [
+        (line["layout_before"], line["layout"]) for line in logged if line["event"] == "redis.tables_made_anew"
+    ] == [("1", "2")]
+
+
 class LosesAnswers:
     """A client whose transactions go through while their answer is lost, as when the line breaks."""
 
@@ -256,7 +366,7 @@ def test_a_transaction_whose_answer_was_lost_is_not_done_twice(client: Any):
     assert lossy.losses == 0
     strategy = json.loads(client.hget(KEYS.strategies, "momentum"))
     assert [strategy[name] for name in ("signals", "rejected", "orders", "fills")] == [2, 1, 2, 2]
-    assert client.xlen(KEYS.fills("a")) == 2
+    assert client.zcard(KEYS.fills("a")) == 2
 
 
 _CACHING = """

@@ -1,6 +1,5 @@
 """What is made of the log can be made of it again: Redis, the lake, and a state from the lake when the log is gone."""
 
-import json
 import shutil
 from datetime import timedelta
 from pathlib import Path
@@ -76,11 +75,6 @@ def tables(settings):
         return kept
 
 
-def _partitioned_by(event):
-    """What decides the partition of a signal or an order; everything else has one partition an account."""
-    return event["data"].get("strategy", ""), event["data"].get("instrument_token", 0)
-
-
 def _value(client, key):
     match client.type(key):
         case "hash":
@@ -91,9 +85,6 @@ def _value(client, key):
             return sorted(client.smembers(key))
         case "list":
             return client.lrange(key, 0, -1)
-        case "stream":
-            kept = [json.loads(fields["event"]) for _, fields in client.xrange(key)]
-            return sorted(kept, key=_partitioned_by)  # the log knows an order within a key, none between partitions
         case _:
             return client.get(key)
 

@@ -1,10 +1,11 @@
 """Which Redis writes an event calls for, without Redis."""
 
 import itertools
-import json
-from typing import Any
 
-from functions.blotter import Keys, needs, reduce
+import msgspec
+
+from functions.blotter import needs
+from tests.blotted import KEYS, Tables
 from tests.history import (
     TOKEN,
     ack,
@@ -20,45 +21,6 @@ from tests.history import (
     submitted,
     validated,
 )  # fmt: skip
-
-KEYS = Keys("paper")
-
-
-class Tables:
-    """What the writes come to: a dictionary of hashes and lists of stream entries."""
-
-    def __init__(self) -> None:
-        self.hashes: dict[str, dict[str, str]] = {}
-        self.streams: dict[str, list[Any]] = {}
-        self.published: list[Any] = []
-        self.commands: list[tuple[str, str]] = []
-
-    def take(self, *events: Any, surplus: Any = None) -> "Tables":
-        """One batch."""
-        for write in reduce("paper", pairs(*events), self.hashes, surplus):
-            self.commands.append((write.command, write.key))
-            values = [v.decode() if isinstance(v, bytes) else v for v in write.arguments]
-            if write.command == "HSET":
-                self.hashes.setdefault(write.key, {}).update(zip(values[::2], map(str, values[1::2]), strict=True))
-            elif write.command == "XADD":
-                self.streams.setdefault(write.key, []).append(json.loads(values[-1]))
-            elif write.command == "PUBLISH":
-                self.published.append(json.loads(values[0]))
-        return self
-
-    def one_by_one(self, *events: Any) -> "Tables":
-        for event in events:
-            self.take(event)
-        return self
-
-    def row(self, key: str, field: str) -> Any:
-        return json.loads(self.hashes[key][field])
-
-    def order(self, order: str = "o1") -> Any:
-        return self.row(KEYS.orders("a"), order)
-
-    def position(self) -> Any:
-        return self.row(KEYS.positions("a"), f"momentum:{TOKEN}")
 
 
 def test_an_order_is_submitted_acknowledged_placed_partially_filled_and_filled():
@@ -98,8 +60,7 @@ def test_a_batch_and_its_events_one_by_one_leave_the_same_tables():
 
     together, apart = Tables().take(*events), Tables().one_by_one(*events)
 
-    assert together.hashes == apart.hashes
-    assert together.streams == apart.streams
+    assert together.kept() == apart.kept()
     assert together.published == apart.published
 
 
@@ -144,12 +105,25 @@ def test_an_older_fill_that_is_read_later_does_not_bring_a_position_back():
     assert tables.position()["quantity"] == 0
 
 
-def test_of_two_fills_at_one_instant_the_one_that_begins_where_the_other_ends_is_the_younger():
-    first = filled("o1", quantity=10, position=10, at=5.0)
-    second = filled("o2", quantity=5, position=15, at=5.0)
+def test_of_fills_at_one_instant_the_youngest_is_the_one_behind_which_none_begins():
+    fills = [
+        filled("o1", quantity=10, position=10, at=5.0), filled("o2", quantity=5, position=15, at=5.0),
+        filled("o3", quantity=20, side="SELL", position=-5, at=5.0), filled("o4", quantity=5, position=0, at=5.0),
+        filled("o5", quantity=7, position=7, at=5.0),
+    ]  # fmt: skip
 
-    assert Tables().one_by_one(first, second).position()["quantity"] == 15
-    assert Tables().one_by_one(second, first).position()["quantity"] == 15
+    for read in itertools.permutations(fills):
+        assert Tables().one_by_one(*read).position()["quantity"] == 7
+    for read in itertools.permutations(fills[:3]):
+        assert Tables().one_by_one(*read).position()["quantity"] == -5
+
+
+def test_fills_at_one_instant_that_end_where_they_began_come_to_the_same_row_however_they_are_read():
+    there_and_back = [filled("o1", position=10, at=5.0), filled("o2", side="SELL", position=0, at=5.0)]
+
+    first, second = (Tables().one_by_one(*read) for read in (there_and_back, there_and_back[::-1]))
+
+    assert first.kept() == second.kept()
 
 
 def test_a_position_that_a_snapshot_does_not_list_is_flat():
@@ -185,28 +159,57 @@ def test_an_older_snapshot_does_not_overwrite_an_account():
     assert tables.hashes[KEYS.account("a")]["timestamp"] == "2026-05-06T04:30:02.000000Z"
 
 
-def test_streams_hold_the_whole_events_in_order_and_the_channel_tells_each():
-    tables = Tables().take(
-        signal(), validated(), rejected(), submitted(), filled(at=0.3), snapshot(1.0), alert(), clock(1.0)
-    )
+def test_a_position_closed_before_a_snapshot_that_is_read_first_is_flat_as_of_its_last_fill():
+    opened, closed = filled(position=10, at=0.3), filled("o2", side="SELL", position=0, average="0.00", at=0.8)
 
-    assert {stream: [event["type"] for event in events] for stream, events in tables.streams.items()} == {
-        "paper:signals:-": ["trading_signal"], "paper:signals:a": ["signal_validated"],
+    for read in itertools.permutations([opened, snapshot(1.0, positions=()), closed]):
+        position = Tables().one_by_one(*read).position()
+
+        assert (position["quantity"], position["timestamp"]) == (0, "2026-05-06T04:30:00.800000Z")
+
+
+def test_a_fill_older_than_a_snapshot_that_does_not_list_it_opens_no_position():
+    for read in itertools.permutations([filled(position=10, at=0.3), snapshot(1.0), snapshot(2.0)]):
+        if read.index(snapshot(1.0)) < read.index(snapshot(2.0)):  # they lie in one partition
+            position = Tables().one_by_one(*read).position()
+
+            assert (position["quantity"], position["timestamp"]) == (0, "2026-05-06T04:30:02.000000Z")
+
+
+def test_a_venues_name_of_an_order_is_the_last_one_it_gave():
+    named = [ack("o1"), placed("o1")]
+    named[0] = msgspec.structs.replace(named[0], data=msgspec.structs.replace(named[0].data, broker_order_id="P0"))
+
+    assert [Tables().one_by_one(*read).order()["broker_order_id"] for read in (named, named[::-1])] == ["P1", "P1"]
+
+
+def test_lists_hold_the_whole_events_by_their_ids_and_the_channel_tells_each_as_it_came():
+    tables = Tables().take(
+        signal(at=9.0), signal(at=8.0), validated(), rejected(), submitted(), filled(at=0.3), snapshot(1.0), alert(),
+        clock(1.0),
+    )  # fmt: skip
+
+    assert {key: [event["type"] for event in tables.list(key)] for key in tables.sorted if "orders" not in key} == {
+        "paper:signals:-": ["trading_signal"] * 2, "paper:signals:a": ["signal_validated"],
         "paper:rejections:a": ["signal_rejected"], "paper:fills:a": ["order_filled"], "paper:pnl:a": ["pnl_snapshot"],
         "paper:alerts": ["system_alert"],
     }  # fmt: skip
-    assert [event["type"] for event in tables.published] == [
-        "trading_signal", "signal_validated", "signal_rejected", "order_submitted", "order_filled", "pnl_snapshot",
-        "system_alert",
+    assert [event["timestamp"][17:19] for event in tables.list("paper:signals:-")] == ["08", "09"]
+    assert [(event["type"], event["timestamp"][17:19]) for event in tables.published[:2]] == [
+        ("trading_signal", "09"), ("trading_signal", "08"),
+    ]  # fmt: skip
+    assert [event["type"] for event in tables.published[2:]] == [
+        "signal_validated", "signal_rejected", "order_submitted", "order_filled", "pnl_snapshot", "system_alert",
     ]  # fmt: skip
 
 
-def test_closed_orders_beyond_the_limit_leave():
-    writes = reduce("paper", pairs(submitted()), {}, {"a": ["old"]})
+def test_a_list_keeps_the_newest_events_whichever_came_first(monkeypatch):
+    monkeypatch.setattr("functions.blotter.KEPT", 3)
+    signals = [signal(f"g{n}", at=n) for n in range(7)]
 
-    assert [w for w in writes if w.command in ("HDEL", "ZREM")] == [
-        ("HDEL", KEYS.orders("a"), ("old",)), ("ZREM", KEYS.closed_orders("a"), ("old",)),
-    ]  # fmt: skip
+    for read in (signals, signals[::-1], signals[3:] + signals[:3]):
+        for tables in (Tables().take(*read), Tables().one_by_one(*read)):
+            assert [event["data"]["signal_id"] for event in tables.list("paper:signals:-")] == ["g4", "g5", "g6"]
 
 
 def test_what_must_be_known_before_is_the_rows_that_the_events_touch():
