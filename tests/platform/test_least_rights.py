@@ -109,7 +109,7 @@ def reader(server):
 
 
 def test_the_api_answers_every_route_as_the_user_who_only_reads(reader, tmp_path):
-    queries = Queries(str(tmp_path))
+    queries = Queries(str(tmp_path), awaited=True)
     app = create_app(Settings(), reader, queries)
     with TestClient(app, base_url="http://127.0.0.1:8000") as browser:
         paths = [path for path, methods in browser.get("/openapi.json").json()["paths"].items() if "get" in methods]
