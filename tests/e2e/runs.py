@@ -165,9 +165,9 @@ class Demo(_Desk):
         return self.directory / "demo" / "logs"
 
     @contextmanager
-    def trading(self, seconds=None, strategy=None) -> Iterator[DemoRun]:
+    def trading(self, seconds=None, strategy=None, speed=30) -> Iterator[DemoRun]:
         """A running demo, stopped with what it started when the test leaves it."""
-        command = [sys.executable, "-m", "cli", "demo", "--json", "--port", str(self.port)]
+        command = [sys.executable, "-m", "cli", "demo", "--json", "--port", str(self.port), "--speed", str(speed)]
         command += ["--seconds", str(seconds)] if seconds else []
         command += ["--strategy", strategy] if strategy else []
         with subprocess.Popen(
@@ -273,13 +273,13 @@ class Deployment(_Desk):
         return int((self.root / "run" / f"{name}.pid").read_text().split()[0])
 
     @contextmanager
-    def trading(self, seconds=None, strategy=None) -> Iterator[DeployedRun]:
+    def trading(self, seconds=None, strategy=None, speed=30) -> Iterator[DeployedRun]:
         """Every flow live, and a feed, which ends when the test leaves it."""
         if not self._all_live():
             self.must("deploy", "apply")
         if strategy:
             self._configure(strategy)
-        command = [sys.executable, "-m", "cli", "feed", "--speed", "30", "--date", str(next(self.days))]
+        command = [sys.executable, "-m", "cli", "feed", "--speed", str(speed), "--date", str(next(self.days))]
         command += ["--seconds", str(seconds)] if seconds else []
         feed = subprocess.Popen(command, cwd=self.cwd, env=self.environment)
         try:
