@@ -17,7 +17,7 @@ from connectors.market_tables import in_force
 from dataflows.surroundings import unchanged
 from functions.assignment import Seat, homeless, shard_of
 from functions.codec import decode_payload
-from functions.configuration import PUT_AWAY, unanswered, validate
+from functions.configuration import PUT_AWAY, unanswered, validate, validate_strategy
 from functions.events import TYPE_NAMES, AccountConfig, InstrumentConfig, Payload, StrategyConfig
 from functions.handover import hand_over, obstacles
 from functions.market_tables import MarketTables
@@ -30,6 +30,7 @@ from functions.versions import version_of
 from strategies.roster import Failure, Roster, fingerprint_of
 
 ALONE: Final = Seat()  # the one shard of a broker
+MAX_MESSAGE: Final = 1_000  # characters of an alert
 Known = dict[tuple[str, bytes], Payload]
 CONFIG_TOPICS: Final = (CONFIG_INSTRUMENTS.name, CONFIG_ACCOUNTS.name, CONFIG_STRATEGIES.name)
 PAYLOADS_OF: Final[dict[str, type[Payload]]] = {
@@ -351,6 +352,12 @@ def accounts_of(state: Mapping[str, bytes]) -> list[str]:
     return [account.account for account in _payloads(kept, AccountConfig, kept.accounts)]
 
 
+def known_of(state: Mapping[str, bytes]) -> Known:
+    """Every record of configuration that a desk with this state went by."""
+    kept = _decode_described(state["desk"])
+    return {(topic, key): _payload(kept, PAYLOADS_OF[topic], raw) for topic, key, raw in kept.known}
+
+
 def refuse_unanswered(accounts: Sequence[AccountConfig], whose: str = "") -> None:
     """Raises: `ConfigError` for an account of a broker that no gateway answers for: its trades would be made up."""
     faults = [f"{whose}account {account.account}: {fault}" for account in accounts for fault in unanswered(account)]
@@ -361,7 +368,7 @@ def refuse_unanswered(accounts: Sequence[AccountConfig], whose: str = "") -> Non
 def restored(state: Mapping[str, bytes], broker: str, seat: Seat = ALONE) -> Desk:
     """The desk with this state. Raises: `ValueError`, `KeyError` where it is none; `ConfigError` as a first start does."""
     kept = _decode_described(state["desk"])
-    known: Known = {(topic, key): _payload(kept, PAYLOADS_OF[topic], payload) for topic, key, payload in kept.known}
+    known = known_of(state)
     accounts = _payloads(kept, AccountConfig, kept.accounts)
     refuse_unanswered(accounts, "the state was made for ")
     desk = Desk(
@@ -386,6 +393,20 @@ def restored(state: Mapping[str, bytes], broker: str, seat: Seat = ALONE) -> Des
     if unnamed:
         raise ValueError(f"orders {sorted(unnamed)} work, and nobody knows what they are named after")
     return desk
+
+
+def why_not(made_of: Configuration, config: StrategyConfig) -> str:
+    """Why a strategy cannot run among these instruments and accounts, in words; empty where it can."""
+    by_token = {one.instrument_token: one for one in made_of.instruments}
+    faults = validate_strategy(config, by_token, {one.account for one in made_of.accounts})
+    if faults:
+        return "; ".join(faults)
+    try:
+        with unchanged():
+            Roster(made_of.instruments, [config])
+    except ValueError as error:
+        return str(error)
+    return ""
 
 
 def _faults(made_of: Configuration) -> list[str]:

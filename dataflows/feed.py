@@ -236,7 +236,7 @@ def build(market: Source[tuple[str, Item]], events: Events, log: Sink[tuple[str,
 def configured_instruments(settings: Settings) -> list[InstrumentConfig]:
     """The instruments on the log, newest of each token, by token."""
     found = read_configuration_topics(settings.kafka, {CONFIG_INSTRUMENTS.name: InstrumentConfig})
-    newest = {key: config for _, key, config in found}
+    newest = {each.record.key: each.payload for each in found}
     return sorted((c for c in newest.values() if isinstance(c, InstrumentConfig)), key=lambda c: c.instrument_token)
 
 

@@ -16,12 +16,14 @@ from connectors.kafka.source import Positions, end_offsets, first_offsets
 from connectors.lake.records import LakeRecords
 from connectors.settings import Settings
 from dataflows import evolving
-from dataflows.desk import ALONE, CONFIG_TOPICS
+from dataflows.acceptance import told
+from dataflows.desk import ALONE, CONFIG_TOPICS, known_of
 from dataflows.recovery import (
     Fold,
     Journal,
     at_opening,
     base_of,
+    begun_anew,
     completed,
     decoded,
     input_topics,
@@ -30,7 +32,6 @@ from dataflows.recovery import (
     resumed,
     snapshots,
 )  # fmt: skip
-from dataflows.steps import parts
 from functions.assignment import Seat
 from functions.journal import Snapshot
 
@@ -148,9 +149,9 @@ def from_fills(settings: Settings, broker: str, seat: Seat = ALONE) -> Proof:
             raise FatalError(
                 f"shard {journal.key} has never begun", remedy="there is nothing to rebuild: start its worker"
             )
-        made = parts(today, broker, journal.key, seat)
+        made, refusals = begun_anew(today, broker, journal.key, seat, known_of(snapshot.state))
         inputs = evolving.read_on(journal, snapshot, made, start, read_until)
         fills = evolving.evolve(made, settings.kafka)
-        log.announce(evolving.abandoned(made, settings.kafka))
+        log.announce([*evolving.abandoned(made, settings.kafka), *told(refusals, made.desk, anew=False)])
         opened(settings, log, made, inputs, anew=True)
         return Proof(journal.key, 0, fills, round(time.monotonic() - began, 3))

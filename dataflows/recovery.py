@@ -13,13 +13,13 @@ import zlib
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from functools import partial
-from typing import Final, get_args
+from typing import Final, NamedTuple, get_args
 
 import msgspec
 
 from connectors.errors import ConfigError, FatalError
 from connectors.faults import reached
-from connectors.kafka.configuration import read_configuration_topics
+from connectors.kafka.configuration import Configured, read_configuration_topics
 from connectors.kafka.decisions import Cut, snapshot_of
 from connectors.kafka.feed import Inputs
 from connectors.kafka.journal import (
@@ -34,11 +34,13 @@ from connectors.kafka.records import Record, Writable
 from connectors.kafka.source import Positions, end_offsets, fetch_all, first_offsets
 from connectors.logging import logger
 from connectors.settings import Broker, KafkaSettings, Settings
+from dataflows.acceptance import Refusal, accepted, not_in_force, told
 from dataflows.desk import (
     ALONE,
     CONFIG_TOPICS,
     PAYLOADS_OF,
     Configuration,
+    Known,
     accounts_of,
     configuration,
     refuse_unanswered,
@@ -94,10 +96,17 @@ def input_topics(broker: str) -> list[str]:
     return [MARKET_TICKS.name, MARKET_CLOCK.name, COMMANDS.of(broker).name, *CONFIG_TOPICS]
 
 
+class Today(NamedTuple):
+    """The newest configuration of every key, and all records that the log has of it."""
+
+    newest: Configuration
+    found: list[Configured]
+
+
 def read_configuration(
     settings: Settings, broker: str, seat: Seat = ALONE, *, wait_s: float | None = None,
     stop: Callable[[], bool] = stopping,
-) -> Configuration:  # fmt: skip
+) -> Today:  # fmt: skip
     """The configuration on the log. Without an account to trade for the flow is live and idle: it waits, and says so once.
 
     Raises: `ConfigError` when nothing has been configured within `wait_s` seconds, and for an account of a broker that no
@@ -107,10 +116,11 @@ def read_configuration(
     remedy = CONFIGURE if broker in ANSWERED else NOT_YET
     said = False
     while True:
-        configured = configuration(read_configuration_topics(settings.kafka, PAYLOADS_OF), broker, seat)
+        found = read_configuration_topics(settings.kafka, PAYLOADS_OF)
+        configured = configuration([(each.record.topic, each.record.key, each.payload) for each in found], broker, seat)
         refuse_unanswered(configured.accounts)
         if configured.accounts and configured.instruments:
-            return configured
+            return Today(configured, found)
         if stop():
             raise SystemExit(0)
         if wait_s is not None and time.monotonic() - began >= wait_s:
@@ -350,16 +360,32 @@ def recover(
     began = log.start(input_topics(broker))  # before anything is read of what others may still be writing
     fold = went_on(settings, journal, log, began, rebuild=rebuild)
     if fold is None:
-        _nobody_else_has(snapshots(settings), today, broker, journal.key)
-        made = parts(today, broker, journal.key, seat)
+        _nobody_else_has(snapshots(settings), today.newest, broker, journal.key)
+        made, refusals = begun_anew(today, broker, journal.key, seat)
         topics = input_topics(broker)
         inputs = Inputs(topics, made.index_of, positions=first_offsets(settings.kafka, topics) | read_until)
     else:
-        made = fold.made.with_instruments(today.instruments)
+        made = fold.made.with_instruments(today.newest.instruments)
         moved = {at: end for at, end in read_until.items() if at[0] == CONFIG_INSTRUMENTS.name}
         inputs = fold.inputs.for_steps(made.index_of, moved)
+        refusals = not_in_force(made.desk, today.found, inputs.positions)
+    if refusals:
+        log.announce(told(refusals, made.desk, anew=fold is None))
     opened(settings, log, made.begin(settings.dead_letters.limits), inputs)
     return Recovered(made, inputs, log)
+
+
+def begun_anew(
+    today: Today, broker: str, key: str, seat: Seat = ALONE, before: Known | None = None
+) -> tuple[Parts, list[Refusal]]:
+    """The steps under the newest configuration that can run, and what of it was refused. Raises: `ConfigError`."""
+    try:
+        return parts(today.newest, broker, key, seat), []
+    except ConfigError:
+        made_of, refusals = accepted(today.newest, today.found, broker, seat, before)
+        if not refusals:
+            raise
+    return parts(made_of, broker, key, seat), refusals
 
 
 def went_on(settings: Settings, journal: Journal, log: DecisionLog, end: int, *, rebuild: bool = False) -> Fold | None:

@@ -14,10 +14,11 @@ from connectors.errors import FatalError
 from connectors.kafka.feed import Inputs
 from connectors.kafka.journal import DecisionLog
 from connectors.settings import Settings
-from dataflows.desk import Desk, configured
+from dataflows.desk import Desk, Known, configured
 from dataflows.recovery import Fold, Journal, input_topics, opened, read_configuration, went_on
 from dataflows.steps import Parts, steps
 from functions.assignment import Seat
+from functions.events import StrategyConfig
 from functions.handover import hand_over
 from functions.topics import MARKET_CLOCK, MARKET_TICKS
 
@@ -47,7 +48,7 @@ def reshard(settings: Settings, broker: str, before: int, after: int) -> dict[st
     with ExitStack() as held:
         for key in sorted(every):
             held.enter_context(lease.hold(settings, key))
-        known = read_configuration(settings, broker, wait_s=0).known
+        today = read_configuration(settings, broker, wait_s=0).newest.known
         moving = {key: _come_to_the_end(settings, broker, seat, seat.of == before) for key, seat in every.items()}
         old = [shard.fold for shard in moving.values() if shard.fold is not None]
         if not old:
@@ -55,12 +56,26 @@ def reshard(settings: Settings, broker: str, before: int, after: int) -> dict[st
                 f"no shard of {broker} has a snapshot", remedy="there is nothing to move: just start the workers"
             )
         _equally_far(old)
+        known = _in_force(today, [fold.made.desk.made_of.known for fold in old])
         new = [
             made for seat in seats(after) if (made := _moved([f.made for f in old], known, broker, seat)) is not None
         ]
         _all_there([f.made for f in old], new)
         _write(settings, new, old[0].inputs, moving)
         return {made.publish.key: made.desk.shard.account_names for made in new}
+
+
+def _in_force(today: Known, before: list[Known]) -> Known:
+    """The accounts of today with the strategies that the shards of before go by.
+
+    What they have refused, or have not read yet, they do not go by; where two differ, the one that is newest counts.
+    """
+    strategies: Known = {}
+    for known in before:
+        for at, config in known.items():
+            if isinstance(config, StrategyConfig) and (at not in strategies or config == today.get(at)):
+                strategies[at] = config
+    return {at: config for at, config in today.items() if not isinstance(config, StrategyConfig)} | strategies
 
 
 def _come_to_the_end(settings: Settings, broker: str, seat: Seat, was: bool) -> _Moving:

@@ -19,6 +19,7 @@ from connectors.logging import logger
 from dataflows.desk import (
     ALONE,
     CONFIG_TOPICS,
+    MAX_MESSAGE,
     PAYLOADS_OF,
     Configuration,
     Desk,
@@ -39,7 +40,6 @@ from functions.ticks import FAULTS, NO_DEPTH, Rows, copied, depth, ranges
 from functions.topics import COMMANDS, MARKET_CLOCK, MARKET_TICKS
 from strategies.roster import Failure
 
-MAX_MESSAGE: Final = 1_000  # characters of an alert
 OTHER_STATE: Final = "start the version that wrote it, or with an empty log"
 FEED: Final = MARKET_TICKS.name  # its ticks and clocks come in one order, and are counted together
 _OF_THE_FEED: Final = (MARKET_TICKS.name, MARKET_CLOCK.name)

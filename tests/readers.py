@@ -99,7 +99,10 @@ def by_the_cache(record: Record) -> Any:
         raise ValueError(batch.dead[0])
     events = [(event, raw) for _, event, raw in batch.taken if event is not None]
     writes = blotter.reduce("paper", events, {})
-    return [write for write in writes if write.command not in ("XADD", "PUBLISH")], len(writes)
+    rows = [
+        write for write in writes if not any(isinstance(each, bytes) and b'"data":' in each for each in write.arguments)
+    ]
+    return rows, [write.command for write in writes]
 
 
 def by_the_api(record: Record) -> Any:
@@ -123,10 +126,10 @@ def by_a_rebuild_from_fills(record: Record) -> Any:
 def by_a_start(record: Record) -> Any:
     there, configuration_topics.fetch_all = configuration_topics.fetch_all, lambda kafka, topics: iter([record])
     try:
-        [(_, _, payload)] = configuration_topics.read_configuration_topics(KafkaSettings(), PAYLOADS_OF)
+        [found] = configuration_topics.read_configuration_topics(KafkaSettings(), PAYLOADS_OF)
     finally:
         configuration_topics.fetch_all = there
-    return msgspec.to_builtins(payload)
+    return msgspec.to_builtins(found.payload)
 
 
 def by_connect(record: Record) -> Any:
