@@ -1,12 +1,9 @@
-"""`panda backtest` and `panda compile`."""
+"""`panda backtest`."""
 
-import time
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from pathlib import Path
 from typing import Final
 
-import numpy as np
 import typer
 
 from cli.commands import as_line
@@ -23,10 +20,8 @@ from functions.costs import VENUES, Unpriced
 from functions.events import AccountConfig, InstrumentConfig, PaperVenue, RiskLimits, StrategyConfig
 from functions.instruments import segments, venue
 from functions.market_tables import MarketTables
-from functions.tape import Tape
-from functions.ticks import NO_DEPTH, TICK
 from strategies.protocol import Parameter, StrategyError, Value
-from strategies.registry import built_ins, load, parameters_of
+from strategies.registry import load, parameters_of
 
 ACCOUNT: Final = "backtest"
 
@@ -189,28 +184,3 @@ def _hint(outcome: backtest.Outcome) -> None:
             f"{what}; it was then suspended", remedy="the figures above end there: correct the strategy"
         )
     typer.echo(what, err=True)
-
-
-def compile_ahead(*, as_json: bool) -> None:
-    """Runs every kernel once; what it compiles stays in the cache."""
-    began = time.perf_counter()
-    instruments = [InstrumentConfig(n, f"S{n}", "NSE", "EQ", "0.05", 1) for n in (1, 2)]
-    account = AccountConfig(ACCOUNT, "paper", "1000000", RiskLimits(), PaperVenue())
-    ticks = np.zeros(64, TICK)
-    start = int(datetime(2026, 4, 1, 5, tzinfo=UTC).timestamp()) * 1_000_000_000
-    ticks["time"] = start + np.arange(64) * 1_000_000_000
-    ticks["price"] = 100.0
-    ticks["instrument"] = np.arange(64) % 2
-    for name in built_ins():
-        for tokens in ([1, 2], [2]):  # one takes every instrument, one is routed
-            strategy = StrategyConfig(name, name, {}, tokens, [ACCOUNT])
-            outcome = backtest.run(
-                ticks, instruments, account, [strategy], levels=NO_DEPTH, on_events=lambda events: None
-            )
-            outcome.shard.cancel(name)
-            Tape(outcome.shard.index_of).read([b""])
-    seconds = round(time.perf_counter() - began, 2)
-    if as_json:
-        as_line({"seconds": seconds})
-    else:
-        typer.echo(f"engine compiled in {seconds} s")

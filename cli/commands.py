@@ -236,7 +236,7 @@ def strategies_list(json: Json = False) -> None:
 @app.command()
 def compile(json: Json = False) -> None:
     """Compiles the engine ahead, so that no later start waits for the compiler."""
-    from cli.backtest import compile_ahead
+    from cli.compiling import compile_ahead
 
     compile_ahead(as_json=json)
 

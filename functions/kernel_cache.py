@@ -218,6 +218,12 @@ class KernelCache(NullCache):
         return FOLDER / f"{self._name}.{hashlib.blake2b(key.encode(), digest_size=8).hexdigest()}.kernel"
 
 
+def is_kept(function: Any) -> bool:
+    """Whether an entry has been compiled before, for whatever arguments."""
+    name = f"{function.py_func.__module__}.{function.py_func.__qualname__}"
+    return FOLDER is not None and next(FOLDER.glob(f"{name}.*.kernel"), None) is not None
+
+
 _told: list[str] = []
 
 

@@ -107,6 +107,7 @@ class Shard:
         tables: MarketTables,
         *,
         buffer: int = 1 << 12,
+        ready: bool = True,
     ) -> None:
         self.tables = tables
         self.instrument_configs = list(instruments)
@@ -119,8 +120,8 @@ class Shard:
         self._configure()
         self._clear(buffer)
         self._bind()
-        nothing = self._arguments(NO_TICKS, NO_SIGNALS, NO_DEPTH, NO_RANGES, 1)
-        fold.step(*nothing)  # compiles: the first tick shall not wait
+        if ready:  # compiled: the first tick shall not wait
+            fold.step(*self._arguments(NO_TICKS, NO_SIGNALS, NO_DEPTH, NO_RANGES, 1))
 
     def _configure(self) -> None:
         """What the kernels only read."""
