@@ -9,6 +9,8 @@ import os
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -35,18 +37,18 @@ INSTRUMENTS: Final = [InstrumentConfig(n, f"S{n}", "NSE", "EQ", "0.05", 1) for n
 def compile_ahead(*, as_json: bool) -> None:
     """Runs every kernel once; what it compiles stays on disk."""
     began = time.perf_counter()
-    seldom_collect()
-    beside = _beside() if COMPILED and not is_kept(tell) and (os.cpu_count() or 1) > 1 else None
-    try:
-        _run(with_events=False)
-    except BaseException:
-        if beside is not None:
-            beside.kill()
-        raise
-    finally:
-        if beside is not None:
-            beside.wait()
-    _run(with_events=True)  # compiles what the other one has not
+    with seldom_collecting():
+        beside = _beside() if COMPILED and not is_kept(tell) and (os.cpu_count() or 1) > 1 else None
+        try:
+            _run(with_events=False)
+        except BaseException:
+            if beside is not None:
+                beside.kill()
+            raise
+        finally:
+            if beside is not None:
+                beside.wait()
+        _run(with_events=True)  # compiles what the other one has not
     seconds = round(time.perf_counter() - began, 2)
     if as_json:
         as_line({"seconds": seconds})
@@ -71,10 +73,17 @@ def _run(*, with_events: bool) -> None:
                 Tape(outcome.shard.index_of).read([b""])
 
 
-def seldom_collect() -> None:
+@contextmanager
+def seldom_collecting() -> Iterator[None]:
     """The compiler makes objects by the million and keeps most: a tenth of its time went into looking for garbage."""
+    thresholds = gc.get_threshold()
     gc.freeze()
     gc.set_threshold(50_000, 50, 100)
+    try:
+        yield
+    finally:
+        gc.set_threshold(*thresholds)
+        gc.unfreeze()
 
 
 def _unread(events: object) -> None:
@@ -98,5 +107,5 @@ def json_kernels() -> None:
 
 
 if __name__ == "__main__":
-    seldom_collect()
-    json_kernels()
+    with seldom_collecting():
+        json_kernels()

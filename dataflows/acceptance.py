@@ -2,8 +2,7 @@
 
 A worker that runs has refused such a record and goes on with the one before it. A shard that begins anew does as much: it
 takes the newest record of each strategy that can run, and tells of every newer one. One that goes on from a state goes on with
-what was in force there, and tells again which of the newest records are not. The ids of what is told follow from the record
-and the words, so however often it is told, it is one event.
+what was in force there. Its refusals are on the log already, so it writes none, and says which they are to whoever starts it.
 
 Accounts and instruments are not chosen from: where they are wrong, a shard does not begin.
 """
@@ -139,9 +138,8 @@ def told(refusals: Sequence[Refusal], desk: Desk, *, anew: bool) -> list[Writabl
     events: list[Writable] = []
     for refusal in refusals:
         record = refusal.newest.record
-        at = (record.topic, record.key or b"")
-        ending = GOES_ON if at in desk.made_of.known else LEFT_OUT
-        message = f"{record.topic} {refusal.name} at offset {record.offset}: {refusal.reason}: {ending}"[:MAX_MESSAGE]
+        message = f"{record.topic} {refusal.name} at offset {record.offset}: {refusal.reason}: {_next(refusal, desk)}"
+        message = message[:MAX_MESSAGE]
         step = f"{record.topic}:{record.offset}:{desk.seat}:{message}"
         events.append(
             desk.publisher.alert(max(refusal.newest.time, 0), step, "warning", CODE, message, refusal.name)
@@ -149,8 +147,20 @@ def told(refusals: Sequence[Refusal], desk: Desk, *, anew: bool) -> list[Writabl
         if anew:
             letter: Outgoing = dead_letter(record, "configuration", "refused", refusal.reason)
             events.append(letter)
+    say(refusals, desk)
+    return events
+
+
+def say(refusals: Sequence[Refusal], desk: Desk) -> None:
+    """A line for each to whoever starts the shard. The log has the refusal from when the record came."""
+    for refusal in refusals:
+        record = refusal.newest.record
         logger().warning(
             "pipeline.configuration_refused", topic=record.topic, key=refusal.name, offset=record.offset,
-            reason=refusal.reason, next=ending,
+            reason=refusal.reason, next=_next(refusal, desk),
         )  # fmt: skip
-    return events
+
+
+def _next(refusal: Refusal, desk: Desk) -> str:
+    record = refusal.newest.record
+    return GOES_ON if (record.topic, record.key or b"") in desk.made_of.known else LEFT_OUT

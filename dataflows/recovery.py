@@ -34,7 +34,7 @@ from connectors.kafka.records import Record, Writable
 from connectors.kafka.source import Positions, end_offsets, fetch_all, first_offsets
 from connectors.logging import logger
 from connectors.settings import Broker, KafkaSettings, Settings
-from dataflows.acceptance import Refusal, accepted, not_in_force, told
+from dataflows.acceptance import Refusal, accepted, not_in_force, say, told
 from dataflows.desk import (
     ALONE,
     CONFIG_TOPICS,
@@ -369,8 +369,10 @@ def recover(
         moved = {at: end for at, end in read_until.items() if at[0] == CONFIG_INSTRUMENTS.name}
         inputs = fold.inputs.for_steps(made.index_of, moved)
         refusals = not_in_force(made.desk, today.found, inputs.positions)
-    if refusals:
-        log.announce(told(refusals, made.desk, anew=fold is None))
+    if fold is not None:
+        say(refusals, made.desk)
+    elif refusals:
+        log.announce(told(refusals, made.desk, anew=True))
     opened(settings, log, made.begin(settings.dead_letters.limits), inputs)
     return Recovered(made, inputs, log)
 

@@ -13,7 +13,7 @@ def panda(monkeypatch, capsys, tmp_path):
     """Runs a command in this process, in an empty directory; returns (exit code, output, errors)."""
     monkeypatch.chdir(tmp_path)
     for name in list(os.environ):
-        if name.startswith("PANDA_"):
+        if name.startswith("PANDA_") and name != "PANDA_CALENDAR":  # tests go on when the announced years have ended
             monkeypatch.delenv(name)
 
     def run(*arguments):

@@ -1,5 +1,6 @@
 """A shard whose newest strategy record was, or has to be, refused: it starts, as running workers go on, and tells it once."""
 
+import json
 from datetime import timedelta
 
 import msgspec
@@ -78,6 +79,12 @@ def told(settings):
     return sorted(alert.message for alert in alerts.values() if alert.code == "configuration_refused")
 
 
+def said_refused(capsys):
+    """What a start says of them to whoever started it."""
+    lines = [json.loads(line) for line in "".join(capsys.readouterr()).splitlines() if line.startswith("{")]
+    return [line for line in lines if line["event"] == "pipeline.configuration_refused"]
+
+
 def letters(settings):
     return [dict(r.headers)["offset"] for r in fetch_all(settings.kafka, [CONFIG_STRATEGIES.dead_letters.name])]
 
@@ -138,7 +145,7 @@ def test_a_first_start_with_a_wrong_account_is_none_even_where_a_strategy_could_
 
 
 @pytest.mark.parametrize("gone", [False, True], ids=["whole log", "compacted log"])
-def test_a_restart_goes_on_with_what_was_in_force_and_tells_the_refusal_once_more(log, compacted, gone):
+def test_a_restart_goes_on_with_what_was_in_force_and_writes_no_second_refusal(log, compacted, capsys, gone):
     alone, settings = log(FADE, FOLLOW, events=EVENTS), log(FADE, FOLLOW, events=EVENTS[:THIRD])
     run(alone)
     run(settings)
@@ -151,14 +158,18 @@ def test_a_restart_goes_on_with_what_was_in_force_and_tells_the_refusal_once_mor
 
     for part in (EVENTS[THIRD : 2 * THIRD], EVENTS[2 * THIRD :], ()):
         write(settings, part)
+        capsys.readouterr()
         run(settings)
+        [said] = said_refused(capsys)
+        assert (said["key"], said["offset"]) == ("fade", 2)
+        assert "unknown strategy 'nowhere'" in said["reason"]
 
     assert decided(settings.kafka) == decided(alone.kafka)
-    assert len(told(settings)) == 2, "as it came, and once for all starts"
+    assert told(settings) == [refused], "as it came, and never again"
     assert letters(settings) == [b"2"]
 
 
-def test_a_restart_says_where_a_refused_record_could_run_now(log, tmp_path, monkeypatch):
+def test_a_restart_says_where_a_refused_record_could_run_now(log, tmp_path, monkeypatch, capsys):
     monkeypatch.syspath_prepend(str(tmp_path))
     later = msgspec.structs.replace(FADE, implementation="comes_later:Later", parameters={})
     settings = log(FADE, FOLLOW, events=EVENTS[:THIRD])
@@ -170,9 +181,11 @@ def test_a_restart_says_where_a_refused_record_could_run_now(log, tmp_path, monk
         "class Later:\n    fields = ('price',)\n    def on_tick(self, tick): return None\n"
     )
 
+    capsys.readouterr()
     run(settings)
 
-    assert any("could run now: change it in the store" in message for message in told(settings))
+    [said] = said_refused(capsys)
+    assert "could run now: change it in the store" in said["reason"]
 
 
 def test_accounts_move_to_other_shards_under_what_was_in_force(log, compacted):

@@ -213,6 +213,7 @@ YEAR_2027 = """
 def test_a_calendar_of_ones_own_is_taken_in_a_backtest(panda, tmp_path, monkeypatch):
     ours, tick = tmp_path / "2027.toml", _one_tick(tmp_path, "2027-01-02")
     ours.write_text(YEAR_2027)
+    monkeypatch.delenv("PANDA_CALENDAR")
     code, _, err = panda("backtest", "momentum", "--data", tick)
     assert (code, "knows 2005-01-01 to 2026-12-31" in err) == (1, True)
 
