@@ -1,29 +1,24 @@
-"""Records of the lake as they lay on the log: for whoever reads further back than the log goes.
+"""Records of the lake as they lay on the log, to the byte: for whoever reads further back than the log goes.
 
-An event's bytes are kept as they were, those of a bar's print too. Any other tick is written again from its columns, which
-is what our feed wrote to the byte; a foreign writer's tick comes back with the same values.
+An event's bytes are kept, and so are those of a tick of which its columns do not tell all (a print of a bar, what a foreign
+feed wrote in its own way, garbage). Any other tick is written again from its columns.
 """
 
-import json
 from collections import OrderedDict
 from typing import Any, Final
 
 import duckdb
-import msgspec
 
 from connectors.errors import FatalError
-from connectors.kafka.records import Headers, Record
+from connectors.kafka.records import Record
 from connectors.lake.files import File, Files
-from connectors.lake.rows import TICK_COLUMNS
+from connectors.lake.rows import TICK_COLUMNS, as_our_feed_writes, key_and_headers
 from connectors.lake.stores import Lake, literal, store_at
-from functions.codec import encode, envelope
-from functions.events import Depth, MarketTick
 from functions.topics import MARKET_TICKS
 
 KEPT_FILES: Final = 16  # read last, of which the next records are likely to come
-_EVENT: Final = '"offset", key, coalesce(CAST(event AS BLOB), raw) AS value, headers'
+_EVENT: Final = '"offset", key, coalesce(encode(event), raw) AS value, headers'
 _TICK: Final = ", ".join(f'"{name}"' for name in TICK_COLUMNS if name not in ("topic", "partition"))
-_depth = msgspec.json.Decoder(Depth).decode
 
 
 class LakeRecords:
@@ -87,32 +82,20 @@ class LakeRecords:
 
 def _event(topic: str, partition: int, row: tuple[Any, ...]) -> Record:
     offset, key, value, headers = row
-    return Record(topic, partition, offset, _bytes(key), value, _told(headers))
-
-
-def _told(headers: str | None) -> Headers | None:
-    return None if headers is None else [(name, text.encode()) for name, text in json.loads(headers).items()]
+    found, told = key_and_headers(key, headers)
+    return Record(topic, partition, offset, found, value, told)
 
 
 def _tick(topic: str, partition: int, row: tuple[Any, ...]) -> Record:
-    (offset, key, id, timestamp, source, broker, token, price, volume, interest, bid, ask, bid_quantity, ask_quantity,
-     session, sequence, depth, raw, headers) = row  # fmt: skip
-    if id is None or raw is not None:  # no tick; a print of a bar, of which no column tells
-        return Record(topic, partition, offset, _bytes(key), raw, _told(headers))
-    microseconds = _microseconds(timestamp)
-    tick = MarketTick(
-        token, price, microseconds, volume, interest, bid, ask, bid_quantity, ask_quantity, session, sequence,
-        None if depth is None else _depth(depth),
-    )  # fmt: skip
-    value = encode(envelope(tick, id=id, time_ns=microseconds * 1000, source=source, broker=broker))
-    return Record(topic, partition, offset, _bytes(key), value, _told(headers))
+    offset, key, id, timestamp, source, broker, token, price, *rest, depth, raw, headers = row
+    found, told = key_and_headers(key, headers)
+    if id is None or raw is not None:
+        return Record(topic, partition, offset, found, raw, told)
+    value = as_our_feed_writes(id, source, broker, depth, (token, price, _microseconds(timestamp), *rest))
+    return Record(topic, partition, offset, found, value, told)
 
 
 def _microseconds(timestamp: Any) -> int:
     """Of a time without a zone, which is UTC."""
     since = timestamp - timestamp.__class__(1970, 1, 1)
     return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
-
-
-def _bytes(key: str | None) -> bytes | None:
-    return None if key is None else key.encode()

@@ -1,10 +1,12 @@
 """Rows: what a record of the log is in the lake, by column.
 
-A tick has the columns of a tick, any other record those of an event. A record that is no event is kept as its bytes.
+A tick has the columns of a tick, any other record those of an event. A record that is no event is kept as its bytes, and so
+is a tick that is not to the byte what our feed makes of those columns: what was archived can be given back as it was.
 """
 
+import base64
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
 from datetime import datetime, timedelta
 from typing import Annotated, Any, Final, NamedTuple
@@ -12,9 +14,10 @@ from typing import Annotated, Any, Final, NamedTuple
 import msgspec
 import numpy as np
 
-from connectors.kafka.records import Record
-from functions.codec import current, decode_head
+from connectors.kafka.records import Headers, Record
+from functions.codec import UNREADABLE, current, decode_head
 from functions.events import Quote
+from functions.timestamps import timestamp
 from functions.topics import MARKET_TICKS
 from functions.versions import version_of
 
@@ -42,7 +45,10 @@ _NUMPY: Final = {"INTEGER": "i8", "BIGINT": "i8", "DOUBLE": "f8", "TIMESTAMP": "
 _NOTHING: Final[dict[str, Any]] = {"VARCHAR": "", "BLOB": b""}
 
 
+EXACT: Final = "panda.exact"  # in `headers`: key and headers as they were, where text and a name each cannot hold them
+
 _TICK_VERSION: Final = version_of("market_tick")
+_OF_COLUMNS: Final = 1  # the version of a tick without `raw`, now and later: newer ones are kept as their bytes as well
 
 
 class _TickData(Quote, frozen=True):
@@ -59,7 +65,15 @@ class _Tick(msgspec.Struct, gc=False):
     data: _TickData
 
 
+_NO_DEPTH: Final = msgspec.Raw(b"null")
+
+
+class _TickOfColumns(Quote, frozen=True):
+    depth: msgspec.Raw = _NO_DEPTH
+
+
 _decode_tick = msgspec.json.Decoder(_Tick).decode
+_encode = msgspec.json.Encoder().encode
 
 
 class Row(NamedTuple):
@@ -91,10 +105,55 @@ def _int64(value: int) -> int:
     return value
 
 
+# --- as they were -----------------------------------------------------------------------------------------------------
+
+
+def as_our_feed_writes(id: str, source: str, broker: str, depth: str | None, quote: Sequence[Any]) -> bytes:
+    """A tick's record as our feed makes it; `quote` are the fields of a `Quote` in their order.
+
+    Strings go in as they are: where JSON would write them otherwise, this is not what was read.
+    """
+    data = _encode(_TickOfColumns(*quote, depth=_NO_DEPTH if depth is None else msgspec.Raw(depth.encode())))
+    head = (
+        f'{{"id":"{id}","type":"market_tick","timestamp":"{timestamp(quote[2] * 1000)}","correlation_id":"{id}",'
+        f'"causation_id":null,"source":"{source}","version":{_OF_COLUMNS},"broker":"{broker}","data":'
+    )
+    return head.encode(errors="replace") + data + b"}"
+
+
 def _headers(record: Record) -> str | None:
-    if not record.headers:
+    """As an object of texts; what that cannot hold of key and headers stands beside it as bytes."""
+    if not record.headers and (record.key is None or record.key.isascii()):
         return None
-    return json.dumps({name: (value or b"").decode(errors="backslashreplace") for name, value in record.headers})
+    headers = record.headers or []
+    told = {name: (value or b"").decode(errors="backslashreplace") for name, value in headers}
+    if EXACT in told or (record.key, list(headers)) != _of_text(_key(record), told):
+        kept = msgspec.msgpack.encode((record.key, [(name, value) for name, value in headers]))
+        told[EXACT] = base64.b64encode(kept).decode()
+    return json.dumps(told) if told else None
+
+
+def _key(record: Record) -> str | None:
+    return None if record.key is None else record.key.decode(errors="backslashreplace")
+
+
+def _of_text(key: str | None, told: Mapping[str, str]) -> tuple[bytes | None, Headers]:
+    return None if key is None else key.encode(), [(name, text.encode()) for name, text in told.items()]
+
+
+_decode_exact: Callable[[bytes], Any] = msgspec.msgpack.Decoder(
+    tuple[bytes | None, list[tuple[str, bytes | None]]]  # a header may lack its value
+).decode
+
+
+def key_and_headers(key: str | None, headers: str | None) -> tuple[bytes | None, Headers | None]:
+    """Of a record, from their columns."""
+    told = {} if headers is None else json.loads(headers)
+    found, named = _decode_exact(base64.b64decode(told[EXACT])) if EXACT in told else _of_text(key, told)
+    return found, named or None
+
+
+# --- rows -------------------------------------------------------------------------------------------------------------
 
 
 def _event_row(record: Record) -> Row:
@@ -102,7 +161,7 @@ def _event_row(record: Record) -> Row:
     raw = record.value
     dead = record.topic.endswith(DEAD_LETTERS)
     if raw is not None:
-        with suppress(msgspec.MsgspecError, ValueError, TypeError, OverflowError):
+        with suppress(*UNREADABLE, ValueError, TypeError, OverflowError):
             head = decode_head(raw)
             time = _checked(_microseconds(head.timestamp))
             text, data = (None, None) if dead else (raw.decode(), bytes(head.data).decode())
@@ -124,17 +183,18 @@ def _read_tick(raw: bytes) -> _Tick:
 
 def _tick_row(record: Record) -> Row:
     raw = record.value
-    with suppress(msgspec.MsgspecError, ValueError):
+    with suppress(*UNREADABLE, ValueError):
         event = _read_tick(raw or b"")
         t = event.data
         time = _checked(t.exchange_timestamp)
-        depth = bytes(t.depth)
         numbers = [_int64(n) for n in (t.volume_traded, t.oi, t.bid_quantity, t.ask_quantity, t.session, t.sequence)]
         volume, interest, bid_quantity, ask_quantity, session, sequence = numbers
+        depth = None if bytes(t.depth) == b"null" else bytes(t.depth).decode()
+        rest = (volume, interest, t.bid, t.ask, bid_quantity, ask_quantity, session, sequence)
+        quote = (_int64(t.instrument_token), t.last_price, time, *rest)
+        ours = raw == as_our_feed_writes(event.id, event.source, event.broker, depth, quote)
         values = (
-            event.id, time, event.source, event.broker, _int64(t.instrument_token), t.last_price, volume, interest,
-            t.bid, t.ask, bid_quantity, ask_quantity, session, sequence,
-            None if depth == b"null" else depth.decode(), None if bytes(t.bar) == b"null" else raw, _headers(record),
+            event.id, time, event.source, event.broker, *quote[:2], *rest, depth, None if ours else raw, _headers(record),
         )  # fmt: skip
         return Row(record, time, values)
     return Row(record, None, (*[None] * 15, raw, _headers(record)))
@@ -169,10 +229,7 @@ def _column(kind: str, values: list[Any]) -> Any:
 
 def columns(topic: str, rows: Sequence[Row]) -> dict[str, Any]:
     """The columns of a file; a masked value is NULL."""
-    places = [
-        (r.topic, r.partition, r.offset, None if r.key is None else r.key.decode(errors="backslashreplace"))
-        for r in (row.record for row in rows)
-    ]
+    places = [(r.topic, r.partition, r.offset, _key(r)) for r in (row.record for row in rows)]
     table = [(*place, *row.values) for place, row in zip(places, rows, strict=True)]
     kinds = columns_of(topic)
     return {

@@ -19,6 +19,7 @@ from connectors.settings import LakeSettings, RedisSettings
 from dataflows import archive, cache, pipeline, rebuilding
 from dataflows.process import READY_FILE
 from functions.topics import MARKET_CLOCK, MARKET_TICKS, PIPELINE_JOURNAL, archived
+from tests.foreign import partly_foreign
 from tests.ground import Ground, begin_anew, settings_on
 from tests.market import walk
 from tests.recorded import config_events, tick_events
@@ -26,7 +27,8 @@ from tests.traded import ACCOUNT, INSTRUMENTS, STRATEGIES, TOKENS
 
 pytestmark = [pytest.mark.platform, pytest.mark.timeout(600)]
 
-EVENTS = tick_events(walk(4_000, len(TOKENS), 0.0006, 5, step_ns=20_000_000), TOKENS)
+DAY = tick_events(walk(4_000, len(TOKENS), 0.0006, 5, step_ns=20_000_000), TOKENS)
+EVENTS = partly_foreign(DAY, MARKET_TICKS.name)  # every seventh tick is written otherwise, or is none
 HALF = len(EVENTS) // 2
 
 
