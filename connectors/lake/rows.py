@@ -148,7 +148,7 @@ _decode_exact: Callable[[bytes], Any] = msgspec.msgpack.Decoder(
 
 def key_and_headers(key: str | None, headers: str | None) -> tuple[bytes | None, Headers | None]:
     """Of a record, from their columns."""
-    told = {} if headers is None else json.loads(headers)
+    told: dict[str, str] = {} if headers is None else json.loads(headers)
     found, named = _decode_exact(base64.b64decode(told[EXACT])) if EXACT in told else _of_text(key, told)
     return found, named or None
 
