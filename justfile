@@ -3,6 +3,9 @@ set shell := ["bash", "-euo", "pipefail", "-c"]
 export UV_PYTHON_DOWNLOADS := "never"
 export OPENBLAS_NUM_THREADS := "1"
 python := ".venv/bin/python"
+workers := env("TEST_WORKERS", "3") # processes that test: one more than cores, as tests of services mostly wait
+pytest := python + " -m pytest -q --dist loadfile --no-loadscope-reorder"
+quick := "not kafka and not redis and not e2e and not platform"
 
 # list the recipes
 default:
@@ -21,22 +24,29 @@ _environment:
 demo *arguments: setup
     @if test -t 0; then set -m; fi; .venv/bin/panda demo {{arguments}}; exit # a job of its own: just takes any Ctrl-C for a failure
 
-# all tests: on embedded parts, the decisions in plain Python, and on the real services
-test *arguments: (test-embedded arguments) test-platform
+# all tests: on embedded parts and on the real services side by side, then the decisions in plain Python
+test *arguments: setup check
+    @.venv/bin/panda services fetch
+    {{pytest}} -n {{workers}} {{arguments}}
+    @just test-plain
+
+# the inner loop: single functions and whole flows in this process, without a service; two minutes
+test-quick *arguments: setup
+    {{pytest}} -n 2 -m "{{quick}}" tests/unit tests/flow tests/contract functions strategies {{arguments}}
 
 # tests that need nothing but Python: compiled, then the decisions with the compiler off and their coverage measured
 test-embedded *arguments: setup check
-    {{python}} -m pytest -q -m "not platform" {{arguments}}
+    {{pytest}} -n {{workers}} -m "not platform" {{arguments}}
     @just test-plain
 
 # tests on real Kafka, Connect, Postgres and Redis, started for them (.ci/services installs what they need)
 test-platform *arguments: setup
     @.venv/bin/panda services fetch
-    {{python}} -m pytest -q -m platform tests {{arguments}}
+    {{pytest}} -n 2 -m platform tests {{arguments}}
 
 # unit tests of the decisions in plain Python, branch coverage of functions/ at least 95 %
 test-plain:
-    NUMBA_DISABLE_JIT=1 {{python}} -m pytest -q -n 2 --dist loadfile -m "not compiled" tests/unit tests/flow functions strategies \
+    NUMBA_DISABLE_JIT=1 {{pytest}} -n 2 -m "not compiled" tests/unit tests/flow functions strategies \
         --ignore=tests/unit/test_benchmarks.py \
         --cov=functions --cov-branch --cov-report=term-missing:skip-covered --cov-fail-under=95
 

@@ -190,5 +190,5 @@ def _taken(name: str, port: int, pid: int | None) -> DependencyError:
 
 def plain_environment(**more: str) -> dict[str, str]:
     """What every program may know of ours: no setting, no secret."""
-    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "JAVA_HOME", "LD_LIBRARY_PATH")
+    kept = ("PATH", "HOME", "LANG", "LC_ALL", "TZ", "TMPDIR", "JAVA_HOME", "JDK_JAVA_OPTIONS", "LD_LIBRARY_PATH")
     return {name: os.environ[name] for name in kept if name in os.environ} | more

@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from connectors.errors import FatalError
 from dataflows import steps
 from functions.kernel import COMPILED
+from tests.effort import examples
 from tests.fuzz.mutations import MUTATIONS, mutated
 from tests.fuzz.targets import KEY, TARGETS, state
 
@@ -30,7 +31,7 @@ def test_valid_bytes_are_taken(target):
 def test_spoilt_bytes_are_taken_or_refused_as_declared(target):
     seeds = target.seeds()
 
-    @settings(UNHURRIED, max_examples=EXAMPLES[target.name] if COMPILED else 10)
+    @settings(UNHURRIED, max_examples=examples(EXAMPLES[target.name] if COMPILED else 10))
     @given(st.sampled_from(seeds), st.integers(0, 2**32))
     def spoilt(seed, chance):
         began = time.monotonic()
@@ -42,7 +43,7 @@ def test_spoilt_bytes_are_taken_or_refused_as_declared(target):
 
 @pytest.mark.parametrize("target", [t for t in TARGETS if t.name != "recording"], ids=lambda target: target.name)
 def test_any_bytes_are_taken_or_refused_as_declared(target):
-    @settings(UNHURRIED, max_examples=50 if COMPILED else 10)
+    @settings(UNHURRIED, max_examples=examples(50 if COMPILED else 10))
     @given(st.binary(max_size=200))
     def any_bytes(raw):
         target.attempt(raw)

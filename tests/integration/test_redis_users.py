@@ -67,7 +67,7 @@ def test_a_user_without_rights_on_a_brokers_keys_is_named_before_and_while_writi
             Desk(stranger, "paper").open()
 
         admin.flushall()
-        admin.execute_command("ACL", "SETUSER", "half", "on", ">half", "~paper:cache:*", "+@all")
+        admin.execute_command("ACL", "SETUSER", "half", "on", ">half", "~paper:cache:*", "%R~paper:*", "+@all")
         with entered(guarded, "half") as half:
             desk = Desk(half, "paper")
             desk.open()

@@ -40,6 +40,7 @@ from functions.shard import Decisions, Shard
 from functions.signals import SIGNAL
 from functions.ticks import CLOCK, NO_DEPTH, TICK
 from tests.desk import SECOND, TEN, account, instrument, lax, strategy
+from tests.effort import examples
 from tests.tables import TABLES
 
 TOKENS = [1, 2, 3]
@@ -311,4 +312,4 @@ def traded(book: tuple[int, int], signed: int, price: int) -> tuple[int, tuple[i
 
 
 TestAccounts = Accounts.TestCase
-TestAccounts.settings = settings(max_examples=30 if COMPILED else 3, stateful_step_count=40, deadline=None)
+TestAccounts.settings = settings(max_examples=examples(30 if COMPILED else 3), stateful_step_count=40, deadline=None)

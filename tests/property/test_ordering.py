@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 
 from functions.ordering import Reorder
 from functions.ticks import TICK
+from tests.effort import examples
 
 Numbered = tuple[int, int]  # session, sequence
 
@@ -62,7 +63,7 @@ def push(reorder: Reorder, batch: list[Numbered]) -> list[Numbered]:
     return ordered.records
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(arrivals())
 def test_any_arrival_that_keeps_each_partitions_order_comes_out_in_feed_order(history):
     written, arrived, sizes = history
@@ -74,7 +75,7 @@ def test_any_arrival_that_keeps_each_partitions_order_comes_out_in_feed_order(hi
     assert (reorder.session, reorder.following) == (written[-1][0], written[-1][1] + 1)
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(arrivals().filter(lambda history: history[0][-1][0] == 1))
 def test_one_session_without_gaps_is_never_held_back_at_the_end(history):
     written, arrived, sizes = history
@@ -86,7 +87,7 @@ def test_one_session_without_gaps_is_never_held_back_at_the_end(history):
     assert reorder.held == 0
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(arrivals(at_once=True))
 def test_a_session_read_before_the_end_of_the_one_before_loses_and_doubles_nothing(history):
     """Where a session ends is not written down: what comes after the next one's zero is late."""
@@ -99,7 +100,7 @@ def test_a_session_read_before_the_end_of_the_one_before_loses_and_doubles_nothi
     assert sorted(out) == written
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(arrivals(), st.data())
 def test_records_that_never_come_delay_the_others_and_lose_none_of_them(history, data):
     written, arrived, sizes = history
@@ -115,7 +116,7 @@ def test_records_that_never_come_delay_the_others_and_lose_none_of_them(history,
     assert out == [record for record in written if record not in lost]
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(arrivals(), st.data())
 def test_copies_of_records_come_out_as_often_as_they_came_and_the_first_ones_in_order(history, data):
     written, arrived, sizes = history
@@ -132,7 +133,7 @@ def test_copies_of_records_come_out_as_often_as_they_came_and_the_first_ones_in_
     assert list(dict.fromkeys(out)) == written
 
 
-@settings(max_examples=100, deadline=None)
+@settings(max_examples=examples(100), deadline=None)
 @given(arrivals(), st.data())
 def test_a_restart_that_reads_again_what_was_held_goes_on_in_order(history, data):
     written, arrived, sizes = history

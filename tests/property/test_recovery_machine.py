@@ -25,6 +25,7 @@ from functions.journal import (
     named,
     standing,
 )
+from tests.effort import examples
 
 TOPIC = "market.ticks"
 Output = tuple[bytes, bytes]  # mark, value
@@ -191,4 +192,4 @@ class Recoveries(RuleBasedStateMachine):
 
 
 TestRecoveries = Recoveries.TestCase
-TestRecoveries.settings = settings(max_examples=300, stateful_step_count=40, deadline=None)
+TestRecoveries.settings = settings(max_examples=examples(300), stateful_step_count=40, deadline=None)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from functions.calendar import SECOND
 from functions.price_paths import Market
 from functions.simulator import Chunk, day
+from tests.effort import examples
 from tests.tables import CALENDAR
 
 OPEN = CALENDAR.session_parts(dt.date(2025, 10, 21), 0)[0][0]
@@ -27,7 +28,7 @@ def first_minutes(seed: int, chunk_s: float, rate: float, minutes: int = 4) -> C
     return Chunk(chunks[-1].until, ticks, depth, faults)
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(
     seed=st.integers(0, 2**32),
     chunk_s=st.sampled_from([0.04, 0.25, 1.0, 1.5, 6.0, 30.0, 48.0, 60.0, 80.0, 120.0, 240.0]),
@@ -41,7 +42,7 @@ def test_any_chunking_gives_the_same_bytes(seed, chunk_s, rate):
     ]
 
 
-@settings(max_examples=8, deadline=None)
+@settings(max_examples=examples(8), deadline=None)
 @given(seed=st.integers(0, 2**32))
 def test_good_ticks_are_in_order_and_every_seed_is_a_day_of_its_own(seed):
     one, other = first_minutes(seed, 1.0, 0.1, minutes=2), first_minutes(seed + 1, 1.0, 0.1, minutes=2)
@@ -51,7 +52,7 @@ def test_good_ticks_are_in_order_and_every_seed_is_a_day_of_its_own(seed):
     assert one.ticks.tobytes() != other.ticks.tobytes()
 
 
-@settings(max_examples=6, deadline=None)
+@settings(max_examples=examples(6), deadline=None)
 @given(seed=st.integers(0, 2**32), chunk_s=st.floats(0.5, 100.0))
 def test_a_chunk_holds_what_happened_before_its_end_and_not_before_the_last_one(seed, chunk_s):
     start = OPEN

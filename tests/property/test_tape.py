@@ -6,6 +6,7 @@ from hypothesis import strategies as st
 from functions.events import Depth, MarketTick
 from functions.kernel import COMPILED
 from functions.tape import MAX_TIME
+from tests.effort import examples
 from tests.unit.test_tape import BARE, INDEX_OF, SAMPLE, TIME, agrees, packed, taken, written
 
 EXAMPLES = 400 if COMPILED else 15  # a tick in plain Python takes two milliseconds
@@ -31,7 +32,7 @@ market_ticks = st.builds(
 )
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(EXAMPLES), deadline=None)
 @given(st.lists(market_ticks, min_size=1, max_size=5), st.none() | st.just("3f1c"))
 @example([MarketTick(1, 1000.0, TIME)], None)
 @example([MarketTick(1, 0.05, TIME, bid=0.0, ask=0.0, sequence=-1, depth=Depth([], []))], None)
@@ -43,7 +44,7 @@ def test_what_our_own_feed_writes_is_taken_and_read_as_msgspec_reads_it(ticks, c
     assert None not in taken(*raws)
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(EXAMPLES), deadline=None)
 @given(st.floats(allow_nan=False, allow_infinity=False), st.floats(0, 1e7), st.integers(-(2**70), 2**70))
 def test_any_number_is_read_as_msgspec_reads_it_or_left(wild, price, integer):
     agrees(
@@ -76,7 +77,7 @@ def damaged(draw) -> bytes:
     return bytes(raw)
 
 
-@settings(max_examples=EXAMPLES * 3, deadline=None)
+@settings(max_examples=examples(EXAMPLES * 3), deadline=None)
 @given(st.lists(damaged(), min_size=1, max_size=8))
 def test_a_damaged_record_is_read_as_msgspec_reads_it_or_left_and_spoils_no_other(raws):
     agrees(*raws)

@@ -20,6 +20,7 @@ from functions.codec import decode, encode, envelope
 from functions.events import AccountConfig, Command, InstrumentConfig, PaperVenue, StrategyConfig
 from functions.topics import COMMANDS, MARKET_TICKS, ORDERS_FILLED, SYSTEM_ALERTS, all_topics
 from tests.desk import TEN, account, instrument, lax, strategy, tick, tick_rows
+from tests.effort import examples
 from tests.recorded import clock_event, config_events, tick_events
 
 BROKERS = ("paper", "zerodha")
@@ -138,7 +139,7 @@ def run(broker, payloads, history):
     return world.written
 
 
-@settings(max_examples=150, deadline=None)
+@settings(max_examples=examples(150), deadline=None)
 @given(
     st.sampled_from(BROKERS),
     st.lists(accounts, min_size=1, max_size=3),
