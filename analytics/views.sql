@@ -8,6 +8,12 @@
 
 CREATE OR REPLACE MACRO money(text) AS TRY_CAST(text AS DECIMAL(18, 6));
 
+-- Money over a quantity, to the micro-rupee, half up, as Redis has it: divided as whole numbers, as `/` makes a DOUBLE.
+CREATE OR REPLACE MACRO money_each(total, quantity) AS CAST(
+    CAST((2 * CAST(total * 1000000 AS HUGEINT) + quantity) // (2 * nullif(quantity, 0)) AS DECIMAL(18, 0)) * 0.000001
+    AS DECIMAL(18, 6)
+);
+
 -- A payload of an earlier version as one of today's: what `functions/versions.py` does, said in SQL. No type has had one yet;
 -- WHEN type = '…' AND version = 1 THEN … comes here with the first. A test holds the two equal.
 CREATE OR REPLACE MACRO brought_up(type, version, data) AS data;
@@ -127,7 +133,9 @@ WITH told AS (
         any_value(TRY_CAST(data->>'limit_price' AS DOUBLE)) AS limit_price,
         any_value(TRY_CAST(data->>'trigger_price' AS DOUBLE)) AS trigger_price,
         any_value(data->>'signal_id') AS signal_id,
-        any_value(data->>'broker_order_id') AS broker_order_id,
+        coalesce(
+            any_value(data->>'broker_order_id') FILTER (type = 'order_placed'), any_value(data->>'broker_order_id')
+        ) AS broker_order_id,
         coalesce(sum(TRY_CAST(data->>'quantity' AS BIGINT)) FILTER (type = 'order_filled'), 0) AS filled_quantity,
         sum(money(data->>'value')) FILTER (type = 'order_filled') AS filled_value,
         coalesce(sum(money(data->>'charges')) FILTER (type = 'order_filled'), 0) AS charges,
@@ -148,7 +156,7 @@ SELECT order_id, broker, account, strategy, instrument_token, tradingsymbol, exc
         ELSE 'submitted'
     END AS status,
     CAST(filled_quantity AS BIGINT) AS filled_quantity, coalesce(remaining, quantity) AS remaining,
-    CAST(filled_value / nullif(filled_quantity, 0) AS DECIMAL(18, 6)) AS average_price,
+    money_each(filled_value, filled_quantity) AS average_price,
     CAST(charges AS DECIMAL(18, 6)) AS charges, reason, signal_id, broker_order_id, submitted_at, updated_at, date
 FROM summed;
 
