@@ -1,4 +1,4 @@
-"""The heartbeat of a process: its own loop says that it turns, and for what it waits.
+"""The heartbeat of a process: its own loop says that it turns, for what it waits, and what it is at.
 
 A supervisor names a ready file; the heartbeat lies beside it, ending in `.beat`. Who looks after it notes by its own
 monotonic clock when it changed, so a wall clock that jumps makes nobody look stuck. A loop that waits for a dependency turns
@@ -8,8 +8,8 @@ as well: it beats.
 import os
 import threading
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
 from typing import Final
@@ -34,9 +34,11 @@ class Heartbeat(msgspec.Struct, frozen=True):
     pid: int
     at: float
     waits_for: list[Waiting] = []
+    remarks: list[str] = []  # what it is at that takes long, what of it does not work
 
 
 _told: Callable[[], list[Waiting]] = list
+_remarks: Final[dict[str, Callable[[], str]]] = {}
 _last = 0.0
 
 
@@ -44,6 +46,25 @@ def tell(waits_for: Callable[[], list[Waiting]]) -> None:
     """From now on a heartbeat says what this names, too."""
     global _told  # noqa: PLW0603 - one voice a process
     _told = waits_for
+
+
+def remark(subject: str, words: Callable[[], str]) -> None:
+    """From now on a heartbeat says these words of a subject, too; nothing where they are empty."""
+    _remarks[subject] = words
+
+
+@contextmanager
+def busy(subject: str, words: Callable[[], str]) -> Iterator[None]:
+    """What takes the loop so long meanwhile: said at once, as it may not turn before it is over."""
+    before = _remarks.get(subject)
+    _remarks[subject] = words
+    _say()
+    try:
+        yield
+    finally:
+        del _remarks[subject]
+        if before is not None:
+            _remarks[subject] = before
 
 
 @cache
@@ -70,14 +91,19 @@ def beat() -> None:
 
     Other threads do not count: a process whose loop is stuck may have lively ones.
     """
+    if time.monotonic() - _last >= EVERY_S:
+        _say()
+
+
+def _say() -> None:
     global _last  # noqa: PLW0603 - one heart a process
-    now = time.monotonic()
-    if now - _last < EVERY_S or threading.current_thread() is not threading.main_thread():
+    if threading.current_thread() is not threading.main_thread():
         return
-    _last = now
+    _last = time.monotonic()
     path = os.environ.get(READY_FILE)
     if path:
-        _write(heartbeat_file(Path(path)), Heartbeat(os.getpid(), now, _told()))
+        remarks = [said for words in list(_remarks.values()) if (said := words())]
+        _write(heartbeat_file(Path(path)), Heartbeat(os.getpid(), _last, _told(), remarks))
 
 
 def ready() -> None:

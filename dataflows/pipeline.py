@@ -19,6 +19,7 @@ from bytewax.inputs import Source
 from bytewax.outputs import Sink
 
 from connectors import lease
+from connectors.heartbeat import busy, remark
 from connectors.kafka.decisions import DecisionSink, Published
 from connectors.kafka.feed import FeedSource, Received
 from connectors.kafka.source import KafkaSource
@@ -31,6 +32,7 @@ from dataflows.process import ready, stop_on_signals, stopping
 from dataflows.recovery import recover
 from dataflows.steps import Account, Gate, Publish, Signals
 from functions.assignment import Seat
+from functions.kernel_compiler import watch_compiling
 
 
 def build(
@@ -59,9 +61,11 @@ def live(
     """
     key = seat.key(broker)
     known = tables(settings)
+    watch_compiling(lambda: busy("engine", lambda: "compiles the engine, which `panda compile` does ahead"))
     logger().info("pipeline.market_tables", fingerprint=known.fingerprint, calendar_ends=str(known.calendar.last_date))
     recovered = recover(settings, broker, seat, stop=stop, rebuild=rebuild)
     made, inputs = recovered.made, recovered.inputs
+    remark("strategies", lambda: ", ".join(f"strategy {name} is suspended" for name in made.desk.roster.suspended))
     raw = KafkaSource(
         settings.kafka, list(inputs.topics), group=f"pipeline-{key}", key=key, positions=lambda: inputs.positions, stop=stop,
         until_end=until_end, on_live=ready,

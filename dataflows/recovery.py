@@ -19,6 +19,7 @@ import msgspec
 
 from connectors.errors import ConfigError, FatalError
 from connectors.faults import reached
+from connectors.heartbeat import beat, busy, remark
 from connectors.kafka.configuration import Configured, read_configuration_topics
 from connectors.kafka.decisions import Cut, snapshot_of
 from connectors.kafka.feed import Inputs
@@ -120,6 +121,7 @@ def read_configuration(
         configured = configuration([(each.record.topic, each.record.key, each.payload) for each in found], broker, seat)
         refuse_unanswered(configured.accounts)
         if configured.accounts and configured.instruments:
+            remark("configuration", str)
             return Today(configured, found)
         if stop():
             raise SystemExit(0)
@@ -127,6 +129,7 @@ def read_configuration(
             raise ConfigError(f"no {broker} account of shard {seat} or no instrument is on the log", remedy=remedy)
         if not said:
             logger().warning("pipeline.waiting_for_configuration", shard=str(seat), remedy=remedy)
+            remark("configuration", lambda: f"waits for an account and an instrument: {remedy}")
             ready()
         said = True
         time.sleep(0.2)
@@ -309,10 +312,16 @@ def resumed(journal: Journal, snapshot: Snapshot, end: int, each: Callable[[int,
     lines = journal.behind(snapshot, end)
     began = time.monotonic()
     reader = run_reader(journal, snapshot)
+    done = 0
     try:
-        with collecting_seldom():
+        with (
+            collecting_seldom(),
+            busy("journal", lambda: f"decides its journal again: {done:,} of {len(lines):,} lines"),
+        ):
             fold = Fold(snapshot, journal.broker, journal.key, journal.seat, reader.take)
             for at, line in lines:
+                beat()
+                done += 1
                 if isinstance(line, Start):
                     fold.topics = line.topics
                 elif isinstance(line, Opening):

@@ -5,6 +5,8 @@ of each although Python can call the entry alone. Here it is done once, in the e
 took in: they go where nobody uses them any more.
 """
 
+from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
 import numba
@@ -130,6 +132,20 @@ class EntryCompiler(_Compiler):
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.state.library.enable_object_caching()
+
+    def compile_extra(self, func: Any) -> Any:
+        """Numba's name for: from a Python function to machine code."""
+        with _watched():
+            return super().compile_extra(func)
+
+
+_watched: Callable[[], AbstractContextManager[None]] = nullcontext
+
+
+def watch_compiling(watched: Callable[[], AbstractContextManager[None]]) -> None:
+    """From now on each entry is compiled within one of these: it takes seconds."""
+    global _watched  # noqa: PLW0603 - one compiler a process
+    _watched = watched
 
 
 class InnerKernel(CPUDispatcher):

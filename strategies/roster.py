@@ -122,6 +122,11 @@ class Roster:
         self._enabled = [config.enabled for config in sorted(strategies, key=lambda s: s.strategy)]
         self._route(len(instruments))
 
+    @property
+    def suspended(self) -> list[str]:
+        """The strategies that get no ticks any more because of what they did."""
+        return [m.name for s, m in enumerate(self._members) if not self._enabled[s] and not m.retired]
+
     def _route(self, instruments: int) -> None:
         """Instrument → strategies, as slices of one list."""
         routes: list[list[int]] = [[] for _ in range(instruments)]

@@ -105,7 +105,10 @@ class Control:
 
     def _late(self, report: Report | None) -> DependencyError:
         late = [flow for flow in report.flows if flow.state != "live"] if report else []
-        told = ", ".join(f"{flow.name} is {flow.state}" for flow in late) or "the supervisor does not answer"
+        told = (
+            ", ".join(": ".join((f"{flow.name} is {flow.state}", *flow.remarks)) for flow in late)
+            or "the supervisor does not answer"
+        )
         return DependencyError(
             f"not every flow is live in time: {told}", remedy=f"read {self._places.logs / SUPERVISOR}/*.log"
         )

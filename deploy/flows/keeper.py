@@ -77,6 +77,7 @@ class _Kept:
     beat: tuple[int, int] | None = None  # which heartbeat was seen last
     beat_at: float = 0.0  # when it was first seen
     waits_for: list[Away] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass
@@ -153,17 +154,24 @@ class Keeper:
                 self._enter(kept, "live")
                 kept.beat_at = now
                 logger().info("flow.live", name=kept.flow.name, after_ms=int((now - kept.child.started) * 1000))
-            elif kept.state == "live":
-                self._listen(kept)
+            else:
+                self._hear(kept)
+                if kept.state == "live":
+                    self._judge(kept)
 
-    def _listen(self, kept: _Kept) -> None:
-        """To the heartbeat of a live flow: a new one may say that it waits, and none for too long that it is stuck."""
-        now, path = self.now(), self._supervisor.beat_file(kept.child)
+    def _hear(self, kept: _Kept) -> None:
+        """A new heartbeat may say that the flow waits, or what takes it so long."""
+        path = self._supervisor.beat_file(kept.child)
         beat = seen(path)
         if beat is not None and beat != kept.beat:
-            kept.beat, kept.beat_at = beat, now
+            kept.beat, kept.beat_at = beat, self.now()
             said = read(path)
             kept.waits_for = self._away(kept, said.waits_for if said is not None else [])
+            kept.remarks = said.remarks if said is not None else []
+
+    def _judge(self, kept: _Kept) -> None:
+        """A live flow without a heartbeat for too long is stuck; one that has been well for long is forgiven."""
+        now = self.now()
         if now - kept.beat_at > self._stuck_s:
             self._kill(kept, now - kept.beat_at)
         elif kept.deaths and now - kept.at >= CALM_S:
@@ -231,7 +239,7 @@ class Keeper:
             logger().info("flow.stopped", name=kept.flow.name, exit_code=code, took_s=took_s)
 
     def _enter(self, kept: _Kept, state: Standing, reason: str = "") -> None:
-        kept.waits_for = []
+        kept.waits_for, kept.remarks = [], []
         kept.state, kept.reason, kept.since, kept.at = state, reason, _utc(), self.now()
 
     def _report(self) -> None:
@@ -253,6 +261,7 @@ def _report_of(kept: _Kept) -> FlowReport:
     return FlowReport(
         kept.flow.name, kept.state, process.pid if process else None, kept.restarts, kept.since, kept.exit_code,
         kept.reason, kept.last_lines, kept.flow.fingerprint, kept.stuck, kept.waits_for,
+        kept.remarks,
     )  # fmt: skip
 
 

@@ -40,7 +40,8 @@ class Away:
 class FlowReport:
     """How one flow does. `since` is UTC; `restarts` counts since the supervisor took it; `reason` says why it is not live.
 
-    `stuck` counts the restarts because of a heartbeat that had stopped; `waits_for` is what a live flow says is away.
+    `stuck` counts the restarts because of a heartbeat that had stopped; `waits_for` is what it says is away, `remarks`
+    are what it says of itself: what takes it so long, what does not work.
     """
 
     name: str
@@ -54,6 +55,7 @@ class FlowReport:
     fingerprint: dict[str, str] = field(default_factory=dict)
     stuck: int = 0
     waits_for: list[Away] = field(default_factory=list)
+    remarks: list[str] = field(default_factory=list)
 
 
 @dataclass(frozen=True)

@@ -81,17 +81,20 @@ def _state(flow: Flow, found: FlowReport | None, lag: int | None) -> State:
     if found is None:
         return State(what, False, "not running: panda deploy apply")
     if found.state != "live":
-        return State(
-            what, False, f"{found.state} since {found.since}: {found.reason}\n{found.last_lines}".rstrip(": \n")
-        )
+        why = "; ".join(filter(None, (found.reason, *_whys(found))))
+        return State(what, False, f"{found.state} since {found.since}: {why}\n{found.last_lines}".rstrip(": \n"))
     told = f"live since {found.since}, pid {found.pid}, {found.restarts} restarts"
     if found.stuck:
         told += f" ({found.stuck} because it was stuck)"
     if flow.group:
         told += f", {'lag not known' if lag is None else f'{lag} records behind'}"
-    if found.waits_for:
-        told += "".join(f"; waits for {one.name} since {one.since}: {one.reason}" for one in found.waits_for)
-    return State(what, not found.waits_for, told)
+    return State(what, not found.waits_for, "; ".join((told, *_whys(found))))
+
+
+def _whys(found: FlowReport) -> list[str]:
+    """Why a flow is behind, or does not do all its work, in its own words."""
+    away = [f"waits for {one.name} since {one.since}: {one.reason}" for one in found.waits_for]
+    return away + found.remarks
 
 
 def behind(kafka: KafkaSettings, flows: Sequence[Flow]) -> dict[str, int]:

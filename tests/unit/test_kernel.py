@@ -1,5 +1,7 @@
 """Kernels, compiled and plain: what a chain answers, and what is compiled for it."""
 
+from contextlib import contextmanager
+
 import numpy as np
 import pytest
 
@@ -68,6 +70,22 @@ def test_what_an_inner_kernel_raises_reaches_the_caller():
 
 def test_a_product_of_narrow_integers_is_not_cut():
     assert gross(fills((4_000_000_000, 2_000_000_000, 1))) == 8_000_000_000_000_000_000
+
+
+def test_who_watches_is_told_once_for_every_entry_that_is_compiled_and_never_for_one_that_is_there(monkeypatch):
+    told = []
+
+    @contextmanager
+    def watched():
+        told.append("begun")
+        yield
+        told.append("over")
+
+    monkeypatch.setattr("functions.kernel_compiler._watched", watched)
+    new = entry(lambda fills: value(fills[0].price, fills[0].quantity))
+    for _ in range(2):
+        assert new(fills((10_000, 3, 1))) == 30_000
+    assert told == (["begun", "over"] if COMPILED else [])
 
 
 def test_a_kernel_is_compiled_once_whatever_constant_or_narrow_integer_it_is_given():

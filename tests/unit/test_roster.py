@@ -134,6 +134,7 @@ def test_a_strategy_is_suspended_at_its_tenth_failure_and_stays_so():
     signals, last = made.on_batch(prices(13.0, 1.0))
 
     assert [f.suspended for f in first + last] == [False] * 9 + [True]
+    assert made.suspended == ["m"]
     assert signed(signals) == []
     assert wanted(made, prices(1.0, 1.0)) == []
     assert wanted(made, prices(1.0, instrument=1)) == [(0, "n", 1, 1)]
@@ -229,6 +230,7 @@ def test_a_strategy_that_is_new_or_configured_otherwise_starts_anew():
     assert wanted(after, prices(1.0)) == [(0, "changed", 0, 1), (0, "kept", 0, 3), (0, "new", 0, 1)]
     _, failures = after.on_batch(prices(13.0))
     assert [(f.strategy, f.suspended) for f in failures] == [("changed", False), ("kept", True), ("new", False)]
+    assert (after.suspended, roster(moody(enabled=False)).suspended) == (["kept"], [])
 
 
 def test_a_state_of_another_layout_under_the_same_configuration_is_refused():

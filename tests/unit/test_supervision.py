@@ -299,6 +299,45 @@ def test_a_flow_says_for_what_it_waits_and_status_says_it_until_it_is_over(keepe
     assert _state(flow("a", BEATS), read_report(keeper.run).flows[0], None).ok
 
 
+SLOW = """
+import os, pathlib, time
+from connectors import heartbeat
+heartbeat.EVERY_S = 0.0
+with heartbeat.busy("journal", lambda: f"decides its journal again: {pathlib.Path('lines').read_text()} of 9 lines"):
+    while not pathlib.Path('decided').exists():
+        heartbeat.beat()
+        time.sleep(0.02)
+heartbeat.remark("strategies", lambda: pathlib.Path('suspended').read_text())
+pathlib.Path(os.environ['PANDA_READY_FILE']).touch()
+while True:
+    heartbeat.beat()
+    time.sleep(0.02)
+"""
+
+
+def test_status_says_why_a_flow_is_not_live_yet_and_what_of_a_live_one_does_not_work(keeper, tmp_path):
+    def told():
+        return read_report(keeper.run).flows[0]
+
+    (tmp_path / "lines").write_text("3")
+    (tmp_path / "suspended").write_text("")
+    one = flow("a", SLOW, PYTHONPATH=str(PROJECT))
+    keeper.take(Request("r", [replace(one, directory=str(tmp_path))]))
+    work(keeper, lambda: told().remarks == ["decides its journal again: 3 of 9 lines"])
+    state = _state(one, told(), None)
+    assert (state.ok, state.detail) == (
+        False, f"starting since {told().since}: decides its journal again: 3 of 9 lines",
+    )  # fmt: skip
+    (tmp_path / "lines").write_text("7")
+    work(keeper, lambda: told().remarks == ["decides its journal again: 7 of 9 lines"])
+
+    (tmp_path / "decided").touch()
+    work(keeper, lambda: told().state == "live" and not told().remarks)
+    (tmp_path / "suspended").write_text("strategy momentum is suspended")
+    work(keeper, lambda: told().remarks)
+    assert _state(one, told(), None).detail.endswith("0 restarts; strategy momentum is suspended")
+
+
 @pytest.mark.parametrize(
     ("code", "severity", "told"),
     [(4, "critical", "flow.failed"), (2, "critical", "flow.failed"), (3, "warning", "flow.died")],
