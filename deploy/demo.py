@@ -77,6 +77,7 @@ class Run:
     options: DemoOptions
     directory: Path
     supervisor: Supervisor
+    display: Display
     tally: Tally = field(default_factory=lambda: Tally(BROKER))
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     redis: EmbeddedRedis | None = None
@@ -165,7 +166,17 @@ def _panda(*arguments: str) -> list[str]:
 
 def _until_live(run: Run, *children: Child) -> None:
     """Raises: `SystemExit` when it is asked to stop before: nothing has been traded, so there is no summary."""
-    if not run.supervisor.wait_until_live(*children, stop=stopping):
+    said: dict[str, str] = {}
+
+    def stop() -> bool:
+        for child in children:
+            for words in run.supervisor.remarks(child):
+                if said.get(child.name) != words:
+                    said[child.name] = words
+                    run.display.note(f"{child.name} {words}")
+        return stopping()
+
+    if not run.supervisor.wait_until_live(*children, stop=stop):
         raise SystemExit(FORCED)
 
 
@@ -236,7 +247,9 @@ def _feed_command(options: DemoOptions) -> list[str]:
 
 
 def _start_flows(run: Run) -> dict[str, Child]:
-    """The configuration first: a pipeline reads all of it before its first tick."""
+    """The configuration first: a pipeline reads all of it before its first tick. The feed last: the embedded broker keeps
+    little, and a pipeline that compiles the engine would find the beginning of the day gone.
+    """
     children = {
         name: Child(name, _panda("run", name), run.environment) for name in ("config", "cache", "archive", "api")
     }
@@ -246,8 +259,9 @@ def _start_flows(run: Run) -> dict[str, Child]:
     children["pipeline"] = Child("pipeline", _panda("run", "pipeline"), run.environment)
     children["feed"] = Child("feed", _feed_command(run.options), run.environment, stop_s=60.0, ends=True)
     run.supervisor.start(children["pipeline"])
+    _until_live(run, *(child for name, child in children.items() if name not in ("config", "feed")))
     run.supervisor.start(children["feed"])
-    _until_live(run, *(child for name, child in children.items() if name != "config"))
+    _until_live(run, children["feed"])
     return children
 
 
@@ -388,15 +402,15 @@ def run(options: DemoOptions) -> None:
         _fresh(directory)
         if _room(directory) < LEAST_BYTES:
             raise _no_room(directory)
-        running = Run(options, directory, Supervisor(directory / "logs"))
         display = Display(calendar, live=not options.json, port=options.port)
+        running = Run(options, directory, Supervisor(directory / "logs"), display)
         try:
             _start_services(running)
             store = ConfigStore(f"sqlite:///{directory / 'config.sqlite'}")
             store.upgrade()
             store.seed(*configured, check)
             store.close()
-            _trade(running, display)
+            _trade(running)
         except NoRoom:
             raise
         except PipelineError as error:  # whoever failed could not even write why
@@ -411,7 +425,8 @@ def run(options: DemoOptions) -> None:
                     running.redis.stop()
 
 
-def _trade(running: Run, display: Display) -> None:
+def _trade(running: Run) -> None:
+    display = running.display
     display.note("starting")
     children = _start_flows(running)
     running.trading_began = time.monotonic()

@@ -27,7 +27,7 @@ class Display:
             self._live.start()
 
     def note(self, text: str) -> None:
-        self._console.print(f"[dim]demo: {text}[/dim]", highlight=False)
+        self._console.print(f"[dim]demo: {text}[/dim]", highlight=False, soft_wrap=True)
 
     def show(self, seconds: float, ticks: int, tally: Tally, first_fill_s: float | None) -> None:
         if self._live is not None:

@@ -16,10 +16,11 @@ from pathlib import Path
 from typing import Final
 
 from connectors.errors import DependencyError, PipelineError
-from connectors.heartbeat import READY_FILE, heartbeat_file
+from connectors.heartbeat import READY_FILE, heartbeat_file, read
 
 _PR_SET_PDEATHSIG: Final = 1
 POLL_S: Final = 0.02
+BUSY_S: Final = 900.0  # for so long a child may take that says what takes it so long, as compiling the engine does
 
 
 class ChildDied(PipelineError):
@@ -55,6 +56,7 @@ class Child:
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     live_after: float | None = None
+    busy_at: float = 0.0  # when it last said what takes it so long
 
 
 class Supervisor:
@@ -74,6 +76,11 @@ class Supervisor:
     def beat_file(self, child: Child) -> Path:
         """Where the child says that its loop turns."""
         return heartbeat_file(self._ready_file(child))
+
+    def remarks(self, child: Child) -> list[str]:
+        """What the child says of itself: what takes it so long, what does not work."""
+        said = read(self.beat_file(child))
+        return [] if said is None else said.remarks
 
     def start(self, child: Child) -> None:
         """Starts a child; `wait_until_live` waits for it."""
@@ -105,13 +112,23 @@ class Supervisor:
                 if self.is_live(child):
                     child.live_after = time.monotonic() - child.started
                     waiting.remove(child)
-                elif time.monotonic() - child.started > child.start_s:
-                    raise DependencyError(
-                        f"{child.name} is not live after {child.start_s:g} s; its last lines:\n{self.last_lines(child)}",
-                        remedy=f"read {self.log_of(child)}",
-                    )
+                else:
+                    self._refuse_late(child)
             time.sleep(POLL_S)
         return True
+
+    def _refuse_late(self, child: Child) -> None:
+        """Raises: `DependencyError` for one whose time is over, since its start or since it last said what takes long."""
+        now, said = time.monotonic(), self.remarks(child)
+        if said and now - child.started < BUSY_S:
+            child.busy_at = now
+        if now - max(child.started, child.busy_at) <= child.start_s:
+            return
+        after_s, told = now - child.started, f", it {', '.join(said)}" if said else ""
+        raise DependencyError(
+            f"{child.name} is not live after {after_s:.0f} s{told}; its last lines:\n{self.last_lines(child)}",
+            remedy=f"read {self.log_of(child)}",
+        )
 
     def is_live(self, child: Child) -> bool:
         """Whether a child that runs has said so, or is seen to be live; or has come to its end, as it may."""

@@ -4,6 +4,8 @@ import sys
 
 import pytest
 
+from connectors.errors import DependencyError
+from deploy.services.places import PROJECT
 from deploy.supervisor import Child, ChildDied, Supervisor
 from tests.kept import LIVE, STAYS
 from tests.waiting import until
@@ -59,3 +61,54 @@ def test_a_stop_that_is_asked_for_ends_the_waiting(supervisor):
     supervisor.start(flow)
 
     assert supervisor.wait_until_live(flow, stop=lambda: True) is False
+
+
+# --- a child that takes its time --------------------------------------------------------------------------------------
+
+COMPILES = """
+import os, pathlib, sys, time
+from connectors.heartbeat import busy
+with busy("engine", lambda: "compiles the engine"):
+    while not pathlib.Path(sys.argv[1]).exists():
+        time.sleep(0.01)
+pathlib.Path(os.environ['PANDA_READY_FILE']).touch()
+time.sleep(600)
+"""
+
+
+def compiling(path, **more):
+    return Child("pipeline", [sys.executable, "-c", COMPILES, str(path)], {"PYTHONPATH": str(PROJECT)}, **more)
+
+
+def test_a_child_that_says_what_takes_it_so_long_is_waited_for_beyond_its_time(supervisor, tmp_path):
+    flow = compiling(tmp_path / "compiled", start_s=10.0)
+    supervisor.start(flow)
+    until(lambda: supervisor.remarks(flow))
+    assert supervisor.remarks(flow) == ["compiles the engine"]
+    flow.started -= 60.0
+    looks = 0
+
+    def look():
+        nonlocal looks
+        looks += 1
+        if looks == 5:
+            (tmp_path / "compiled").touch()
+        return False
+
+    assert supervisor.wait_until_live(flow, stop=look)
+    assert looks >= 5
+
+
+def test_a_child_that_is_silent_for_its_time_is_late_and_so_is_one_that_is_never_done(supervisor, tmp_path):
+    silent = child("api", "import time; print('begun', flush=True); time.sleep(600)", start_s=0.2)
+    supervisor.start(silent)
+    with pytest.raises(DependencyError, match=r"api is not live after \d+ s; its last lines:"):
+        supervisor.wait_until_live(silent)
+    supervisor.stop(silent)
+
+    flow = compiling(tmp_path / "compiled", start_s=0.2)
+    supervisor.start(flow)
+    until(lambda: supervisor.remarks(flow))
+    flow.started -= 1_000.0
+    with pytest.raises(DependencyError, match=r"pipeline is not live after 1\d{3} s, it compiles the engine; its last"):
+        supervisor.wait_until_live(flow)
