@@ -5,6 +5,7 @@ a week. What the broker refuses ends the process, with the reason.
 """
 
 import time
+from collections.abc import Sequence
 from typing import Final
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
@@ -25,10 +26,18 @@ _NOT_ALLOWED: Final = frozenset({KafkaError.TOPIC_AUTHORIZATION_FAILED, KafkaErr
 
 
 class Alerts:
-    """What one process has to say to humans. `source` is its flow, and the key of its alerts."""
+    """What one process has to say to humans. `source` is its flow, and the key of its alerts.
 
-    def __init__(self, kafka: KafkaSettings, source: str) -> None:
+    `unwritten` are alerts that another user could not write; they come first. Where the broker does not let this user in,
+    alerts wait, as the user may be made yet; with `wants_entry` that is a refusal.
+    """
+
+    def __init__(
+        self, kafka: KafkaSettings, source: str, *, unwritten: Sequence[bytes] = (), wants_entry: bool = False
+    ) -> None:
         self._source = source
+        self._wants_entry = wants_entry
+        self._unwritten: list[bytes] = []  # in their order, as records
         self._user = kafka.username
         self._refused: PipelineError | None = None
         self._reachability = Reachability(kafka, "alerts")
@@ -40,6 +49,8 @@ class Alerts:
                 "delivery.report.only.error": False,
             }
         )
+        for record in unwritten:
+            self._produce(record)
 
     def __enter__(self) -> "Alerts":
         return self
@@ -51,21 +62,32 @@ class Alerts:
         """Hands an alert to the producer and returns at once."""
         now = time.time_ns()
         id = event_id(now, f"{self._source}:{alert.subject}", alert.code)
-        value = encode(envelope(alert, id=id, time_ns=now, source=self._source, broker=BROKER))
+        self._produce(encode(envelope(alert, id=id, time_ns=now, source=self._source, broker=BROKER)))
+        self._take_answers()
+
+    def _produce(self, record: bytes) -> None:
+        self._unwritten.append(record)
         try:
-            self._producer.produce(SYSTEM_ALERTS.name, value, self._source.encode())
+            self._producer.produce(SYSTEM_ALERTS.name, record, self._source.encode())
         except (KafkaException, BufferError) as error:
             self._fail(str(error))
-        self._take_answers()
 
     def check(self) -> None:
         """Takes what the broker has said meanwhile.
 
-        Raises: `ConfigError` where this user may not write alerts, `DependencyError` where one was refused otherwise.
+        Raises: `ConfigError` where this user may not write alerts (with `wants_entry`: or is not let in), `DependencyError`
+        where one was refused otherwise.
         """
         self._take_answers()
         if self._refused is not None:
             raise self._refused
+
+    def give_up(self) -> list[bytes]:
+        """Ends without waiting; returns the alerts that the broker has not taken, as records, each with its id."""
+        unwritten = list(self._unwritten)
+        self._producer.purge()
+        self._reachability.leave()
+        return unwritten
 
     def close(self) -> None:
         """Waits a few seconds for the broker; what it has not taken then is in the log of this process alone."""
@@ -86,11 +108,20 @@ class Alerts:
             self._refuse(error.args[0])
 
     def _note_error(self, error: KafkaError) -> None:
-        if len(self._producer):  # with nothing to write a closed connection is no news
+        if not len(self._producer):  # with nothing to write a closed connection is no news
+            return
+        if self._wants_entry and error.code() == KafkaError._AUTHENTICATION:
+            self._refused = self._refused or ConfigError(
+                f"Kafka does not let user {self._user!r} in: {error.str()}", remedy="run: panda deploy apply"
+            )
+        else:
             self._reachability.on_error(error)
 
     def _delivered(self, error: KafkaError | None, message: Message) -> None:
         if error is None:
+            record = message.value()
+            if record in self._unwritten:
+                self._unwritten.remove(record)
             self._reachability.answered()
         else:
             self._refuse(error)

@@ -14,10 +14,13 @@ from connectors.kafka.source import Reader, committed, end_offsets, fetch_all
 from connectors.kafka.topics import ensure_topics
 from connectors.kafka.users import found_users, refused_users, set_passwords
 from connectors.settings import DeploySettings, Settings, principal_password
+from deploy.flows.voice import Voice
 from deploy.plan.access import Access
 from deploy.plan.running import apply, exit_code, made
 from deploy.plan.steps import Context
 from deploy.plan.topics import Topics
+from functions.codec import decode
+from functions.events import SystemAlert
 from functions.topics import (
     COMMANDS,
     MARKET_TICKS,
@@ -25,8 +28,11 @@ from functions.topics import (
     ORDERS_SUBMITTED,
     PIPELINE_JOURNAL,
     PIPELINE_SNAPSHOTS,
+    SYSTEM_ALERTS,
     all_topics,
 )  # fmt: skip
+from tests.kept import STAYS, flow
+from tests.waiting import until
 
 pytestmark = pytest.mark.platform
 
@@ -213,3 +219,65 @@ def test_a_flow_with_a_wrong_password_is_told_what_is_wrong(deployed):
     with pytest.raises(ConfigError, match="refuses user 'feed' or its password") as refused:
         ensure_topics(wrong, [MARKET_TICKS])
     assert "panda deploy apply" in refused.value.remedy
+
+
+# --- the supervisor's voice ---------------------------------------------------------------------------------------------
+
+
+def flow_of(kafka, name):
+    """A flow that enters Kafka so, as the supervisor knows it."""
+    told = {
+        "PANDA_KAFKA__BOOTSTRAP": kafka.bootstrap, "PANDA_KAFKA__SECURITY_PROTOCOL": kafka.security_protocol,
+        "PANDA_KAFKA__USERNAME": kafka.username, "PANDA_KAFKA__PASSWORD": kafka.password.get_secret_value(),
+    }  # fmt: skip
+    return flow(name, STAYS, **told)
+
+
+def alerts_written(deployed):
+    return [decode(record.value).data.subject for record in fetch_all(deployed.kafka, [SYSTEM_ALERTS.name])]
+
+
+def test_the_supervisor_s_alerts_are_written_in_their_order_by_the_first_user_whom_kafka_lets_in_and_lets_write(
+    deployed,
+):
+    unknown = deployed.kafka_as("nobody")
+    without_the_right = deployed.kafka_as("archive")
+    voice = Voice()
+    voice.lend(
+        [
+            flow_of(unknown, "pipeline-gone"), flow_of(without_the_right, "pipeline-other"),
+            flow_of(deployed.kafka_as("connectors"), "connectors"),
+        ]
+    )  # fmt: skip
+    subjects = [f"voice-{n}" for n in range(3)]
+    for subject in subjects:
+        voice.say(SystemAlert("warning", "flow.died", "said", subject))
+
+    def written():
+        voice.breathe()
+        return alerts_written(deployed)[-3:] == subjects
+
+    until(written, what="the alerts")
+    assert voice._at == 2
+    voice.say(SystemAlert("warning", "flow.died", "said", "voice-3"))
+    voice.close()
+    assert [subject for subject in alerts_written(deployed) if subject.startswith("voice")] == [*subjects, "voice-3"]
+
+
+def test_alerts_that_no_user_may_write_are_kept_until_one_may(deployed):
+    ahead = 0.0
+    voice = Voice(lambda: ahead)
+    refused = flow_of(deployed.kafka_as("archive"), "pipeline-paper")
+    voice.lend([refused])
+    voice.say(SystemAlert("warning", "flow.died", "said", "kept-1"))
+    until(lambda: voice.breathe() or voice._refused == 1, what="the refusal")
+    voice.say(SystemAlert("warning", "flow.died", "said", "kept-2"))
+    until(lambda: voice.breathe() or voice._refused == 2, what="the second refusal")
+    voice.breathe()
+    assert voice._alerts is None, "it is tried again after a pause"
+
+    ahead = 61.0
+    until(lambda: voice.breathe() or voice._refused == 3, what="the refusal after a pause")
+    voice.lend([refused, flow_of(deployed.kafka_as("connectors"), "connectors")])
+    until(lambda: voice.breathe() or alerts_written(deployed)[-2:] == ["kept-1", "kept-2"], what="the alerts")
+    voice.close()

@@ -372,7 +372,7 @@ def test_the_supervisor_speaks_by_a_user_who_may_write_alerts():
 
     voice.lend(flows)
 
-    assert voice._settings == kafka_of(flows[2])
+    assert voice._users == [kafka_of(flows[2])]
     voice.lend([])
     voice.say(SystemAlert("info", "x", "x", "x"))  # nobody to speak by: nothing raises
     voice.breathe()
