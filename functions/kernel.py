@@ -29,21 +29,13 @@ _options: Final[dict[str, Any]] = {"nopython": True, "error_model": "numpy", "no
 
 
 def kernel(function: F) -> F:
-    """A decision that other kernels call; compiled, it has no Python wrapper, so Python must not call it.
-
-    It makes no array, so no kernel of ours counts references.
-    """
-    return _inner(function, _nrt=False)
+    """A decision that other kernels call; compiled, it has no Python wrapper, so Python must not call it."""
+    return _inner(function)
 
 
 def inlined(function: F) -> F:
     """A kernel whose code is put into its caller: for steps of a few instructions, where the call would cost more."""
-    return _inner(function, _nrt=False, forceinline=True)
-
-
-def guest(function: F) -> F:
-    """A kernel that somebody else wrote: it may do all that Numba can, arrays of its own included."""
-    return _inner(function, _nrt=True)
+    return _inner(function, forceinline=True)
 
 
 def entry(function: F) -> F:
@@ -69,8 +61,7 @@ def _inner(function: F, **options: bool) -> F:
 def _entry(function: F, before: Callable[[Any], None], **options: bool) -> F:
     if not COMPILED:
         return function
-    options = _options | options | {"_nrt": False}
-    compiled: Any = CPUDispatcher(function, targetoptions=options, pipeline_class=EntryCompiler)
+    compiled: Any = CPUDispatcher(function, targetoptions=_options | options, pipeline_class=EntryCompiler)
     compiled._cache = KernelCache(function, before)
     return cast(F, compiled)
 

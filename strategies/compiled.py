@@ -21,7 +21,7 @@ import numba
 import numpy as np
 
 from functions.events import InstrumentConfig
-from functions.kernel import checked_indexes, guest, records, unlocked
+from functions.kernel import checked_indexes, kernel, records, unlocked
 from functions.kernel_cache import fingerprint
 from functions.signals import DEFAULT_PRODUCT, NO_SIGNALS, SIGNAL
 from functions.ticks import NO_TICKS, TICK, Rows
@@ -105,7 +105,7 @@ class CompiledStrategy:
         self.__module__ = function.__module__
         self.__doc__ = function.__doc__
         self.takes_request = len(inspect.signature(function).parameters) == 4
-        self.decide: Any = guest(function)
+        self.decide: Any = kernel(function)
         self._loop: Callable[..., int] | None = None
 
     def __call__(self, *arguments: Any) -> int:

@@ -3,9 +3,10 @@
 from contextlib import contextmanager
 
 import numpy as np
+import psutil
 import pytest
 
-from functions.kernel import COMPILED, entry, guest, kernel, records
+from functions.kernel import COMPILED, entry, kernel, records
 
 FILL = np.dtype([("price", "i8"), ("quantity", "i4"), ("side", "i1")])
 
@@ -27,13 +28,17 @@ def fee(fill):
     return value(fill.price, 2) // 100
 
 
-@guest
-def median(price, quantity):
-    """As an author may write it: arrays, lists and NumPy."""
+@kernel
+def rising(price, quantity):
     prices = np.zeros(quantity)
     for n in range(quantity):
         prices[n] = price + n
-    return np.median(np.array([p for p in prices if p > price]))
+    return prices
+
+
+@kernel
+def median(price, quantity):
+    return np.median(np.array([p for p in rising(price, quantity) if p > price]))
 
 
 @entry
@@ -52,6 +57,19 @@ def gross(fills):
 @entry
 def middle(price, quantity):
     return median(price, quantity)
+
+
+@entry
+def changes(fills):
+    by_row = np.zeros(fills.shape[0], np.int64)
+    for n in range(1, fills.shape[0]):
+        by_row[n] = fills[n].price - fills[n - 1].price
+    return by_row
+
+
+@entry
+def prices_from(price, quantity):
+    return rising(price, quantity)[1:], {1: price}
 
 
 def fills(*rows):
@@ -94,5 +112,23 @@ def test_a_kernel_is_compiled_once_whatever_constant_or_narrow_integer_it_is_giv
     assert not COMPILED or [str(each) for each in value.overloads] == ["(int64, int64)"]
 
 
-def test_a_guest_may_make_arrays_and_lists():
+def test_any_kernel_may_make_arrays_and_lists():
     assert middle(100.0, 4) == 102.0
+
+
+def test_an_entry_may_answer_with_what_it_or_an_inner_kernel_has_made():
+    assert changes(fills((10_000, 3, 1), (10_100, 2, -1))).tolist() == [0, 100]
+
+    prices, first = prices_from(100.0, 4)
+    assert (prices.tolist(), dict(first)) == ([101.0, 102.0, 103.0], {1: 100.0})
+
+
+@pytest.mark.compiled
+def test_what_kernels_make_is_given_back():
+    prices_from(100.0, 4)
+    before = psutil.Process().memory_info().rss
+
+    for _ in range(20):
+        prices_from(100.0, 1_000_000)  # 8 MB each
+
+    assert psutil.Process().memory_info().rss - before < 80_000_000
