@@ -23,7 +23,8 @@ from functions.ids import tick_id
 from functions.kernel import records
 from functions.market_tables import MarketTables
 from functions.money import rupees
-from functions.portfolio import ACCOUNT, ACCOUNT_LEVEL, FILL
+from functions.orders import CNC, TOLD_SUBMITTED
+from functions.portfolio import ACCOUNT, ACCOUNT_LEVEL, FILL, NOBODY
 from functions.press import average_price
 from functions.publication import Publication, Publisher
 from functions.quality import failed, judge, no_ticks_seen, reasons
@@ -50,7 +51,8 @@ class Outcome:
     max_gross: int = 0
     dropped: dict[str, int] = field(default_factory=dict)
     signals: int = 0
-    orders: int = 0
+    squared_off: int = 0  # intraday positions that the broker's cut-off closed,
+    squared_off_at_last_price: int = 0  # and those of them that met no print until the session's end
     failures: list[Failure] = field(default_factory=list)  # `row` counts from the first tick
     lost_first: str = ""  # the tick of the first of them, in words
     refusals: dict[str, int] = field(default_factory=dict)
@@ -76,6 +78,9 @@ class Outcome:
             "rejected_by_rule": self.refusals,
             "orders": account["orders"],
             "fills": account["fills"],
+            "squared_off": self.squared_off,
+            "squared_off_at_last_price": self.squared_off_at_last_price,
+            "delivery_sold_on_the_day": delivery_sold_on_the_day(self.fills),
             "capital": rupees(account["capital"]),
             "realised": rupees(account["realised"]),
             "unrealised": rupees(account["unrealised"]),
@@ -141,6 +146,11 @@ def run(
             outcome.lost_first = in_words(ticks, instruments, outcome.failures[0].row)
         if len(decided.fills):
             fills.append(decided.fills)
+            outcome.squared_off_at_last_price += int((decided.fills["row"] == NOBODY).sum())
+        if len(decided.orders):
+            outcome.squared_off += int(
+                (decided.orders["signal"] == NOBODY)[decided.orders["told"] & TOLD_SUBMITTED > 0].sum()
+            )
         outcome.max_gross = max(outcome.max_gross, _highest_gross(decided.snapshots))
         if len(decided.refusals):
             refused.append(decided.refusals["mask"].copy())
@@ -203,6 +213,17 @@ def _tick_names(ticks: Rows, tokens: list[int]) -> Callable[[int], str]:
     ordinals = np.empty(len(ticks), np.int64)
     ordinals[order] = np.arange(len(ticks)) - starts
     return lambda row: tick_id(tokens[ticks["instrument"][row]], int(ticks["time"][row]), int(ordinals[row]))
+
+
+def delivery_sold_on_the_day(fills: Rows) -> int:
+    """Shares that were bought and sold for delivery on one day: charged as delivery, which the exchange taxes as intraday."""
+    mine = fills[fills["product"] == CNC]
+    if not len(mine):
+        return 0
+    keys, at = np.unique(np.stack([mine["instrument"], day_of(mine["time"])]), axis=1, return_inverse=True)
+    traded = np.zeros((2, keys.shape[1]), np.int64)
+    np.add.at(traded, ((mine["side"] < 0).astype(int), at.reshape(-1)), mine["quantity"])
+    return int(traded.min(axis=0).sum())
 
 
 def dates(ticks: Rows) -> tuple[date, date] | None:

@@ -22,6 +22,7 @@ from functions.events import EventEnvelope, OrderFailed, OrderFilled, OrderSubmi
 from functions.ids import event_id
 from functions.journal import MARK, Entry, Opening, Snapshot, Start, named
 from functions.money import micro
+from functions.orders import PRODUCTS
 from functions.portfolio import FILL
 from functions.timestamps import nanoseconds
 from functions.topics import ORDERS_FAILED, ORDERS_FILLED, ORDERS_SUBMITTED
@@ -46,6 +47,10 @@ def evolve(made: Parts, kafka: KafkaSettings) -> int:
     Raises: `FatalError` where a fill does not follow from those before it: one is missing.
     """
     shard = made.desk.shard
+    products = {
+        event.data.order_id: PRODUCTS.index(event.data.product)
+        for event, _ in events(kafka, ORDERS_SUBMITTED.of(made.desk.broker).name)
+    }
     places = {names: n for n, names in enumerate(shard.subscription_names)}
     mine: list[Event] = []
     for event, _ in events(kafka, ORDERS_FILLED.of(made.desk.broker).name):
@@ -57,6 +62,11 @@ def evolve(made: Parts, kafka: KafkaSettings) -> int:
                 f"fill {event.id} is of {fill.account}/{fill.strategy} and instrument {fill.instrument_token}, which are "
                 "not configured", remedy="configure what has traded, disabled if need be, then rebuild",
             )  # fmt: skip
+        if fill.order_id not in products:
+            raise FatalError(
+                f"fill {event.id} is of order {fill.order_id}, which is not on the log: nobody knows its product",
+                remedy="restore the topic from the lake, then rebuild",
+            )
         mine.append(event)
     rows = np.zeros(len(mine), FILL)
     for row, event in zip(rows, mine, strict=True):
@@ -65,6 +75,7 @@ def evolve(made: Parts, kafka: KafkaSettings) -> int:
         row["left"], row["charges"], row["side"] = fill.remaining, micro(fill.charges), 1 if fill.side == "BUY" else -1
         row["subscription"] = places[fill.account, fill.strategy]
         row["instrument"] = shard.index_of[fill.instrument_token]
+        row["product"] = products[fill.order_id]
     shard.rebuild(rows)
     for row, event in zip(rows, mine, strict=True):
         found = (int(row["position"]), int(row["realised"]))

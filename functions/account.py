@@ -15,16 +15,17 @@ import numpy as np
 
 from functions.alerts import move, next_ordinal
 from functions.calendar import DAY, IST_OFFSET, PARTS
+from functions.closing import Floor, at_moment, next_moment
 from functions.execution import (
     PRINT,
     STOPS,
     book_of,
-    expire,
     free_slot,
     new_order,
     queue,
     release,
     tell_order,
+    trades_now,
     work,
 )  # fmt: skip
 from functions.instruments import quote
@@ -34,6 +35,7 @@ from functions.orders import (
     CANCELLED,
     FAIL,
     NO_REASON,
+    OF_A_SIGNAL,
     PLACE,
     SENT,
     SENT_AND_PLACED,
@@ -65,6 +67,7 @@ SHARD: Final = np.dtype(
         ("closes", "i8", (3, PARTS)),
         ("cut_offs", "i8", 3),  # when MIS ends for each class today, ns since IST midnight; 0 = no session
         ("unknown", "i8"),  # segments without known charges today, bit venue · 4 + segment
+        ("squaring", "i8"),  # bits of the classes past their cut-off in which positions still wait for their order
         ("numbered", "i8"),  # orders so far
         ("booked", "i8"),  # books so far
         ("free", "i8"),  # first free order slot, -1 = none
@@ -96,8 +99,20 @@ STRATEGY: Final = np.dtype([("first", "i4"), ("count", "i4"), ("product", "i4"),
 
 
 @kernel
+def counted(shard, account, book, signed_quantity):
+    """One more order on a signal, for the rules on their rate and on repetitions."""
+    if account.second != shard.now // SECOND:
+        account.second = shard.now // SECOND
+        account.second_orders = 0
+    account.second_orders += 1
+    account.day_orders += 1
+    book.signal_time = shard.now
+    book.signal_quantity = signed_quantity
+
+
+@kernel
 def on_signal(
-    shard, accounts, limits, venues, subscriptions, strategies, instruments, books, book_index, orders, signal, j, s, row,
+    shard, accounts, limits, venues, subscriptions, instruments, books, book_index, orders, signal, j, s, row,
     told, refusals, alerts,
 ):  # fmt: skip
     """One account's answer to a signal: an order, or a refusal with every rule that refused."""
@@ -124,11 +139,11 @@ def on_signal(
         refusal.subscription = s
         refusal.signal = j
         return
-    product = signal.product if signal.product != DEFAULT_PRODUCT else strategies[signal.strategy].product
     venue = venues[a]
     slot = new_order(
-        shard, account, subscription, instrument, book, b, orders, signal, s, quantity, product, venue
+        shard, account, subscription, instrument, book, b, orders, signal, s, quantity, signal.product, venue
     )  # fmt: skip
+    counted(shard, account, book, signal.side * quantity)
     order = orders[slot]
     touch(shard, accounts, a)
     move(shard, alerts, order, SUBMIT)
@@ -162,25 +177,34 @@ def open_day(shard, accounts, days):
 
 
 @kernel
-def on_second(
-    shard, accounts, limits, subscriptions, instruments, books, orders, days, told, snapshots, alerts, now,
-):  # fmt: skip
-    """Event time enters another second: the grid on which everything periodic fires, whatever the batches are."""
-    on_boundary(shard, accounts, limits, subscriptions, instruments, books, snapshots, alerts)
+def on_second(shard, limits, days, snapshots, floor, now):
+    """Event time leaves a second, and comes to the next moment at which something ends or to the second of `now`.
+
+    It is the grid on which everything periodic fires, whatever the batches are.
+    """
+    on_boundary(
+        shard, floor.accounts, limits, floor.subscriptions, floor.instruments, floor.books, snapshots, floor.alerts
+    )  # fmt: skip
+    moment = next_moment(shard)
     day = (now + IST_OFFSET) // DAY
-    if day != shard.day:
-        shard.now = max(shard.now, day * DAY - IST_OFFSET)
-        if shard.day >= 0:
-            expire(shard, accounts, subscriptions, instruments, books, orders, told, alerts)
+    if moment <= now:
+        shard.now = max(shard.now, moment)
+        shard.second = moment // SECOND
+        at_moment(shard, floor, moment)
+    elif day != shard.day:
         shard.day = day
-        open_day(shard, accounts, days)
-    shard.second = now // SECOND
+        shard.now = max(shard.now, day * DAY - IST_OFFSET)
+        shard.second = (day * DAY - IST_OFFSET) // SECOND
+        open_day(shard, floor.accounts, days)
+    else:
+        shard.second = now // SECOND
 
 
 @entry
 def step(
     shards, accounts, limits, venues, subscriptions, strategies, instruments, books, book_index, orders, rate_days, rates,
-    unknown, sessions, cut_offs, first_day, burst, ticks, depth, ranges, signals, told, fills, refusals, snapshots, alerts,
+    unknown, sessions, cut_offs, asked, spare, first_day, burst, ticks, depth, ranges, signals, told, fills, refusals,
+    snapshots, alerts,
 ):  # fmt: skip
     """Folds a batch; 0 = all of it, 1 = an output is nearly full: take what is told and call again.
 
@@ -206,6 +230,10 @@ def step(
     refusals = borrow(refusals)
     snapshots = borrow(snapshots)
     alerts = borrow(alerts)
+    floor = Floor(
+        accounts, venues, subscriptions, instruments, books, orders, rates, told, fills, alerts, borrow(asked),
+        borrow(spare),
+    )  # fmt: skip
     shard = shards[0]
     j = shard.signal
     count = signals.shape[0]
@@ -223,10 +251,17 @@ def step(
             return 1
         tick = ticks[row]
         now = max(shard.now, tick.time)
-        if now // SECOND != shard.second:
-            on_second(
-                shard, accounts, limits, subscriptions, instruments, books, orders, days, told, snapshots, alerts, now,
-            )  # fmt: skip
+        while now // SECOND != shard.second:
+            if (
+                shard.orders_told + 2 * orders.shape[0] + shard.booked > told.shape[0]
+                or shard.fills_told + orders.shape[0] + shard.booked > fills.shape[0]
+                or shard.snapshots_told + levels + shard.booked > snapshots.shape[0]
+                or shard.alerts_told + 3 * accounts.shape[0] > alerts.shape[0]
+            ):
+                shard.row = row
+                shard.signal = j
+                return 1
+            on_second(shard, limits, days, snapshots, floor, now)
         shard.now = now
         if tick.instrument < 0:  # a clock: time passes
             continue
@@ -234,7 +269,7 @@ def step(
         change = quote(instrument, tick)
         if change != 0 and instrument.held >= 0:
             mark(shard, accounts, subscriptions, books, instrument, change)
-        if instrument.working >= 0 and tick.quality & UNTRADED == 0:
+        if instrument.working >= 0 and tick.quality & UNTRADED == 0 and trades_now(shard, instrument):
             phase = STOPS if tick.quality & CLOSING != 0 and ranges.shape[0] > 0 else PRINT
             while phase <= PRINT:
                 work(
@@ -246,12 +281,14 @@ def step(
             signal = signals[j]
             signal.price = instruments[signal.instrument].last
             strategy = strategies[signal.strategy]
+            if signal.product == DEFAULT_PRODUCT:
+                signal.product = strategy.product
             for s in range(int(strategy.first), int(strategy.first) + int(strategy.count)):
                 if signal.follower != EVERYBODY and signal.follower != s + 1:
                     continue
                 on_signal(
-                    shard, accounts, limits, venues, subscriptions, strategies, instruments, books, book_index, orders,
-                    signal, j, s, row, told, refusals, alerts,
+                    shard, accounts, limits, venues, subscriptions, instruments, books, book_index, orders, signal, j, s,
+                    row, told, refusals, alerts,
                 )  # fmt: skip
             j += 1
     shard.row = 0
@@ -261,7 +298,7 @@ def step(
 
 @entry
 def cancel(shards, accounts, subscriptions, instruments, books, orders, told, alerts, strategy):
-    """What still works of a strategy is cancelled."""
+    """What a strategy has asked for and still works is cancelled; the system's orders for it are not."""
     shard = shards[0]
     for i in range(instruments.shape[0]):
         instrument = instruments[i]
@@ -271,7 +308,7 @@ def cancel(shards, accounts, subscriptions, instruments, books, orders, told, al
             order = orders[slot]
             after = int(order.next)
             subscription = subscriptions[order.subscription]
-            if subscription.strategy == strategy:
+            if subscription.strategy == strategy and order.origin == OF_A_SIGNAL:
                 release(accounts[subscription.account], books[order.book], order)
                 touch(shard, accounts, subscription.account)
                 move(shard, alerts, order, FAIL)
@@ -284,7 +321,7 @@ def cancel(shards, accounts, subscriptions, instruments, books, orders, told, al
 
 @entry
 def rebuild(shards, accounts, subscriptions, instruments, books, book_index, fills):
-    """Evolve only: books and money from recorded fills (who, side, quantity, price, charges), no decision taken.
+    """Evolve only: books and money from recorded fills (who, side, quantity, product, price, charges), no decision taken.
 
     Writes position, cost and realised P&L after each into its row. Working orders are not restored.
     """

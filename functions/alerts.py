@@ -8,8 +8,12 @@ from functions.kernel import kernel
 from functions.orders import advance
 from functions.portfolio import NOBODY
 
-ILLEGAL_TRANSITION, DAILY_LOSS_HALT = (np.int64(n) for n in range(2))
-ALERTS: Final = ("illegal_transition", "daily_loss_halt")
+(
+    ILLEGAL_TRANSITION, DAILY_LOSS_HALT, SQUARE_OFF_AT_MARKET, SQUARE_OFF_AT_LAST_PRICE, INTRADAY_STILL_HELD,
+) = (np.int64(n) for n in range(5))  # fmt: skip
+ALERTS: Final = (
+    "illegal_transition", "daily_loss_halt", "square_off_at_market", "square_off_at_last_price", "intraday_still_held",
+)  # fmt: skip
 ALERT: Final = np.dtype(
     [("time", "i8"), ("ordinal", "i8"), ("observed", "i8"), ("limit", "i8"), ("code", "i4"), ("account", "i4")],
     align=True,

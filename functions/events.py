@@ -141,7 +141,7 @@ class SignalRejected(Payload, frozen=True):
 
 
 class OrderSubmitted(Payload, frozen=True):
-    """An order that a venue is asked to take."""
+    """An order that a venue is asked to take. `signal_id` of one with an `origin` is the alert that announced it."""
 
     order_id: str
     account: str
@@ -157,6 +157,9 @@ class OrderSubmitted(Payload, frozen=True):
     limit_price: float | None = None
     trigger_price: float | None = None
     validity: Literal["DAY"] = "DAY"
+    origin: Literal["square_off"] | UnsetType = (
+        UNSET  # an order of the broker's cut-off; left out where a strategy asked
+    )
 
 
 class OrderAck(Payload, frozen=True):
@@ -201,7 +204,7 @@ class OrderFilled(Payload, frozen=True):
 
 
 class OrderFailed(Payload, frozen=True):
-    """The order will not (further) fill: refused, cancelled or expired."""
+    """The order will not (further) fill: refused, cancelled, at its session's end, or expired."""
 
     order_id: str
     account: str
@@ -330,6 +333,7 @@ class PaperVenue(Payload, frozen=True):
     partial_fills: bool = True
     walk_depth: bool = False
     charges: bool = True
+    square_off: Literal["close", "tell"] = "close"  # what becomes of intraday positions at the broker's cut-off
 
 
 class AccountConfig(Payload, frozen=True):

@@ -6,23 +6,23 @@ Orders that work hang in a list at their instrument, oldest first; each tick of 
 import numpy as np
 
 from functions.alerts import move, next_ordinal
-from functions.calendar import DAY
+from functions.calendar import DAY, IST_OFFSET
 from functions.costs import charges
 from functions.instruments import rate_index
 from functions.kernel import kernel
 from functions.orders import (
-    EXPIRED,
-    FAIL,
+    CNC,
     FILL_ALL,
     FILL_PART,
     MARKET,
     NEW,
     NO_REASON,
+    OF_A_SIGNAL,
+    OF_THE_SYSTEM,
     PLACE,
     PLACED,
     SL,
     SLM,
-    TOLD_FAILED,
     TOLD_PLACED,
     TRIGGER,
     TRIGGERED,
@@ -44,7 +44,7 @@ from functions.portfolio import (
     touch,
     watermark,
 )  # fmt: skip
-from functions.risk import SECOND, is_exit, reference_price
+from functions.risk import is_exit, outside_session, reference_price
 from functions.ticks import LEVELS
 
 STOPS, LIMITS, PRINT = (np.int64(n) for n in range(3))  # in which order a bar's closing print works orders
@@ -94,7 +94,7 @@ def tell_order(shard, told, order, what, reason, row, signal):
 
 @kernel
 def new_order(shard, account, subscription, instrument, book, b, orders, signal, s, quantity, product, venue):
-    """Takes a slot of the pool for an order that has passed; returns the slot."""
+    """Takes a slot of the pool for an order that may leave; returns the slot."""
     slot = shard.free
     order = orders[slot]
     shard.free = order.next
@@ -119,18 +119,14 @@ def new_order(shard, account, subscription, instrument, book, b, orders, signal,
     order.next = -1
     order.book = b
     order.rested = waits(order, instrument, venue)
-    if account.second != shard.now // SECOND:
-        account.second = shard.now // SECOND
-        account.second_orders = 0
-    account.second_orders += 1
-    account.day_orders += 1
+    order.origin = OF_A_SIGNAL
     account.orders += 1
     account.working += 1
     account.committed += quantity * order.reserved
     subscription.orders += 1
     book.working += signal.side * quantity
-    book.signal_time = shard.now
-    book.signal_quantity = signal.side * quantity
+    if product == CNC and signal.side < 0:
+        book.delivering += quantity
     return slot
 
 
@@ -164,6 +160,19 @@ def write_fill(fill, shard, order, book, instrument, rates, row, quantity, price
     fill.instrument = order.instrument
     fill.side = order.side
     fill.book = order.book
+    fill.product = order.product
+    fill.spare = 0
+
+
+@kernel
+def let_go(account, book, order, quantity):
+    """What so much of an order has held back, while it worked, is held back no longer."""
+    account.committed -= quantity * order.reserved
+    book.working -= order.side * quantity
+    if order.product == CNC and order.side < 0:
+        book.delivering -= quantity
+    if order.origin == OF_THE_SYSTEM:
+        book.closing -= order.side * quantity
 
 
 @kernel
@@ -174,8 +183,7 @@ def trade(shard, account, subscription, instrument, order, books, rates, fills, 
     write_fill(fill, shard, order, books[order.book], instrument, rates, row, quantity, price)
     fill.ordinal = next_ordinal(shard)
     apply_fill(account, subscription, instrument, books, fill)
-    books[order.book].working -= order.side * quantity
-    account.committed -= quantity * order.reserved
+    let_go(account, books[order.book], order, quantity)
     order.left -= quantity
     order.fills += 1
     order.turnover += quantity * price
@@ -320,23 +328,14 @@ def work(
 
 
 @kernel
-def expire(shard, accounts, subscriptions, instruments, books, orders, told, alerts):
-    """A new day: orders are good for the day, so what still works has expired."""
-    for i in range(instruments.shape[0]):
-        instrument = instruments[i]
-        while instrument.working >= 0:
-            slot = int(instrument.working)
-            order = orders[slot]
-            account = accounts[subscriptions[order.subscription].account]
-            release(account, books[order.book], order)
-            move(shard, alerts, order, FAIL)
-            tell_order(shard, told, order, TOLD_FAILED, EXPIRED, NOBODY, NOBODY)
-            free_slot(shard, orders, instrument, slot, int(order.next), -1)
+def trades_now(shard, instrument):
+    """Whether the newest print of an instrument lies in its session of today: nothing fills at any other."""
+    of_today = (instrument.time + IST_OFFSET) // DAY == shard.day
+    return of_today and not outside_session(shard, instrument, instrument.time)
 
 
 @kernel
 def release(account, book, order):
     """What an order that fills no further no longer holds back."""
     account.working -= 1
-    account.committed -= order.left * order.reserved
-    book.working -= order.side * order.left
+    let_go(account, book, order, order.left)

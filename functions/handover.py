@@ -11,7 +11,7 @@ from typing import Any, Final
 from functions.shard import Shard
 
 _OF_THE_SHARD: Final = (
-    "now", "second", "day", "numbered", "ordinal",
+    "now", "second", "day", "squaring", "numbered", "ordinal",
 )  # fmt: skip
 _OF_ACCOUNTS: Final = (
     "realised", "unrealised", "charges", "gross", "committed", "max_drawdown", "signals", "rejected", "orders", "fills",
@@ -20,10 +20,12 @@ _OF_ACCOUNTS: Final = (
 _IN_MONEY: Final = ("cash", "day_start", "peak")  # move with the capital
 _OF_SUBSCRIPTIONS: Final = ("realised", "unrealised", "charges", "signals", "rejected", "orders", "fills")
 _OF_INSTRUMENTS: Final = ("last", "bid", "ask", "bid_quantity", "ask_quantity", "time")
-_OF_BOOKS: Final = ("position", "cost", "working", "signal_time", "signal_quantity")
+_OF_BOOKS: Final = (
+    "position", "cost", "working", "signal_time", "signal_quantity", "intraday", "delivery", "delivering", "closing",
+)  # fmt: skip
 _OF_ORDERS: Final = (
     "number", "quantity", "left", "limit", "trigger", "active", "reference", "reserved", "turnover", "charged", "fills",
-    "side", "kind", "product", "state", "rested",
+    "side", "kind", "product", "state", "rested", "origin",
 )  # fmt: skip
 _COUNTERS: Final = ("numbered", "ordinal")
 _NONE: Final = -1
@@ -41,7 +43,7 @@ def obstacles(old: Shard, new: Shard, *, share: bool = False) -> list[str]:
             continue
         config = old.instrument_configs[book["instrument"]]
         has_place = (account, strategy) in new.subscription_names and config.instrument_token in new.index_of
-        if (book["position"] or book["working"]) and not has_place:
+        if (book["position"] or book["working"] or book["intraday"]) and not has_place:
             faults.append(
                 f"{account}/{strategy} holds {book['position']} and works {book['working']} of {config.tradingsymbol}"
             )

@@ -37,6 +37,7 @@ def examine(state: Mapping[str, Rows], sizes: Sizes) -> None:
     for name in _AT_REST:
         _within(shard[name], 0, 1, f"{name} of the shard between two batches")
     _within(shard["booked"], 0, len(state["books"]) + 1, "books")
+    _within(shard["squaring"], 0, 8, "classes that are squared off")
     books = state["books"][: int(shard["booked"])]
     _within(subscriptions["account"], 0, len(accounts), "account of a subscription")
     _within(subscriptions["strategy"], 0, sizes.strategies, "strategy of a subscription")

@@ -1,7 +1,7 @@
 """Orders: their kinds, their one state machine for every venue, and the rows that tell what happened to them.
 
     submitted ─► acknowledged ─► placed ─► triggered ─► (partly filled)* ─► filled
-         └────────────┴────────────┴───────────┴──► failed (rejected, cancelled, expired)
+         └────────────┴────────────┴───────────┴──► failed (rejected, cancelled, at its session's end)
 
 A transition that the table does not hold is illegal: the state stays and an alert is raised, it is never ignored.
 """
@@ -47,8 +47,13 @@ TOLD_SUBMITTED, TOLD_ACK, TOLD_PLACED, TOLD_FAILED = (np.int64(1 << n) for n in 
 SENT: Final = np.int64(TOLD_SUBMITTED | TOLD_ACK)
 SENT_AND_PLACED: Final = np.int64(SENT | TOLD_PLACED)
 
-NO_REASON, EXPIRED, CANCELLED = (np.int64(n) for n in range(3))
-REASONS: Final = ("", "expired", "cancelled")
+# Why an order failed, or, of an order of the system, why it was sent.
+NO_REASON, EXPIRED, CANCELLED, SESSION_END, SQUARE_OFF, AT_LAST_PRICE = (np.int64(n) for n in range(6))
+REASONS: Final = ("", "expired", "cancelled", "session_end", "square_off", "at_last_price")
+
+OF_A_SIGNAL, OF_THE_SYSTEM = (
+    np.int64(n) for n in range(2)
+)  # who asked for an order: a strategy, or the broker's cut-off
 
 ORDER: Final = np.dtype(
     [
@@ -61,7 +66,7 @@ ORDER: Final = np.dtype(
         ("reference", "i8"),  # last price when the signal was made, micro-rupees
         ("reserved", "i8"),  # micro-rupees a share that count as exposure while it works; 0 for an exit
         ("turnover", "i8"),  # micro-rupees filled so far: charges are an order's, not a fill's
-        ("charged", "i8"),  # micro-rupees
+        ("charged", "i8"),  # micro-rupees; begins below zero by what the order costs beside its turnover
         ("fills", "i8"),
         ("subscription", "i4"),
         ("instrument", "i4"),
@@ -72,7 +77,7 @@ ORDER: Final = np.dtype(
         ("next", "i4"),  # next slot of the instrument's working orders, or of the free list
         ("book", "i4"),
         ("rested", "i4"),  # it waits in the book, so it is the passive side: it gets its limit and nothing better
-        ("spare", "i4"),
+        ("origin", "i4"),  # OF_A_SIGNAL or OF_THE_SYSTEM
     ],
     align=True,
 )

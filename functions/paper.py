@@ -20,6 +20,9 @@ import numpy as np
 from functions.kernel import kernel
 from functions.orders import LIMIT, SL, SLM
 
+# Zerodha charges 50 rupees and 18 % GST for each order with which it squares a position off (its support page on charges).
+SQUARE_OFF_FEE: Final = 59_000_000
+
 VENUE: Final = np.dtype(
     [
         ("at_quote", "i8"),  # 1: best bid or ask where the feed has them; 0: last price
@@ -29,6 +32,8 @@ VENUE: Final = np.dtype(
         ("latency", "i8"),  # ns of event time from submission to the venue
         ("partial", "i8"),
         ("walk_depth", "i8"),
+        ("square_off", "i8"),  # 1: intraday positions are closed at the cut-off; 0: told
+        ("square_off_fee", "i8"),  # micro-rupees for each order of the system
     ],
     align=True,
 )

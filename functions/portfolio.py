@@ -10,6 +10,7 @@ from typing import Final
 import numpy as np
 
 from functions.kernel import kernel
+from functions.orders import CNC, MIS
 
 CLEAN: Final = np.int64(-2)  # `dirty` of an account that has not changed since its last snapshot
 NOBODY: Final = np.int64(-1)
@@ -71,6 +72,10 @@ BOOK: Final = np.dtype(
         ("working", "i8"),  # signed quantity of working orders
         ("signal_time", "i8"),  # of the last accepted signal, ns
         ("signal_quantity", "i8"),  # signed
+        ("intraday", "i8"),  # the part of the position that is MIS, signed
+        ("delivery", "i8"),  # the part that is CNC: shares that may be sold as such
+        ("delivering", "i8"),  # shares that working CNC orders would sell
+        ("closing", "i8"),  # signed quantity of the system's own order
         ("subscription", "i4"),
         ("instrument", "i4"),
         ("next", "i4"),  # next book with a position in the instrument
@@ -100,6 +105,8 @@ FILL: Final = np.dtype(
         ("instrument", "i4"),
         ("side", "i4"),
         ("book", "i4"),
+        ("product", "i4"),
+        ("spare", "i4"),
     ],
     align=True,
 )
@@ -210,6 +217,10 @@ def apply_fill(account, subscription, instrument, books, fill):
     signed = fill.side * fill.quantity
     book.position = fill.position
     book.cost = fill.cost
+    if fill.product == MIS:
+        book.intraday += signed
+    elif fill.product == CNC:
+        book.delivery += signed
     account.realised += fill.realised
     account.charges += fill.charges
     account.cash -= signed * fill.price + fill.charges

@@ -11,7 +11,16 @@ import numpy as np
 from functions import topics
 from functions.identity import write_id
 from functions.kernel import borrow, entry, kernel
-from functions.orders import KINDS, PRODUCTS, REASONS, TOLD_ACK, TOLD_FAILED, TOLD_PLACED, TOLD_SUBMITTED
+from functions.orders import (
+    AT_LAST_PRICE,
+    KINDS,
+    PRODUCTS,
+    REASONS,
+    TOLD_ACK,
+    TOLD_FAILED,
+    TOLD_PLACED,
+    TOLD_SUBMITTED,
+)  # fmt: skip
 from functions.signals import EVERYBODY
 from functions.templates import ID_LENGTH, Page, U, fill_in, say, say_integer
 
@@ -41,7 +50,7 @@ TEMPLATES: Final = {
     "order_submitted": (
         topics.ORDERS_SUBMITTED,
         f'{_ORDER},<symbol>,<exchange>,{_ASKED},"kind":"<kind>","product":"<product>","signal_id":"<signal>",'
-        '"limit_price":<limit>,"trigger_price":<trigger>,"validity":"DAY"',
+        '"limit_price":<limit>,"trigger_price":<trigger>,"validity":"DAY"<origin>',
     ),
     "order_ack": (topics.ORDERS_ACK, f'{_ORDER},"broker_order_id":"<order>"'),
     "order_placed": (topics.ORDERS_PLACED, f'{_ORDER},"broker_order_id":"<order>","quantity":<quantity>'),
@@ -58,11 +67,11 @@ SLOTS: Final = {
     "kind": "phrase", "product": "phrase", "price": "money", "limit": "optional", "trigger": "optional",
     "reasons": "words", "symbol": "phrase", "exchange": "phrase", "reason": "phrase",
     "remaining": "integer", "value": "money", "charges": "money", "realised": "money", "position": "integer",
-    "average": "money", "slippage": "money",
+    "average": "money", "slippage": "money", "origin": "phrase",
 }  # fmt: skip
 (
     TIME, OWNER, TOKEN, STRATEGY, SIDE, QUANTITY, KIND, PRODUCT, PRICE, LIMIT, TRIGGER, REASONS_GIVEN, SYMBOL, EXCHANGE,
-    REASON, REMAINING, VALUE, CHARGES, REALISED, POSITION, AVERAGE, SLIPPAGE,
+    REASON, REMAINING, VALUE, CHARGES, REALISED, POSITION, AVERAGE, SLIPPAGE, ORIGIN,
 ) = (np.int64(n) for n in range(len(SLOTS)))  # fmt: skip
 IDS: Final = ("id", "correlation", "cause", "signal", "order")
 OWN, CORRELATION, CAUSE, OF_SIGNAL, OF_ORDER = (np.int64(n) for n in range(len(IDS)))
@@ -71,10 +80,13 @@ OWN, CORRELATION, CAUSE, OF_SIGNAL, OF_ORDER = (np.int64(n) for n in range(len(I
 
 TERMS: Final = np.dtype([("token", "i8"), ("symbol", "i8"), ("exchange", "i8")])  # of an instrument; phrases by number
 TRADER: Final = np.dtype([("name", "i8"), ("step", "i8"), ("product", "i8")])  # a strategy
-FOLLOWER: Final = np.dtype([("owner", "i8"), ("step", "i8"), ("strategy", "i8")])  # a strategy on an account
+FOLLOWER: Final = np.dtype(  # a strategy on an account
+    [("owner", "i8"), ("step", "i8"), ("strategy", "i8"), ("at_market", "i8"), ("at_last", "i8"), ("square_off", "i8")]
+)
 WORDING: Final = np.dtype(
     [("buy", "i8"), ("sell", "i8"), ("kind", "i8", len(KINDS)), ("product", "i8", len(PRODUCTS)),
-     ("reason", "i8", len(REASONS)), ("order", "i8"), ("ack", "i8"), ("placed", "i8"), ("failed", "i8"), ("filled", "i8")]
+     ("reason", "i8", len(REASONS)), ("order", "i8"), ("ack", "i8"), ("placed", "i8"), ("failed", "i8"), ("filled", "i8"),
+     ("of_signal", "i8"), ("of_cut_off", "i8")]
 )  # fmt: skip
 WORKING: Final = np.dtype(  # what later events of an order need to know of its beginning
     [("number", "i8"), ("time", "i8"), ("id", "u1", ID_LENGTH), ("correlation", "u1", ID_LENGTH)]
@@ -226,8 +238,32 @@ def tell_refusal(press, asked, refusal, words):
 
 
 @kernel
-def tell_submitted(press, asked, order):
-    """The answer to the signal, then the order, which works from now on."""
+def give_first_id(press, slot, time, text, number):
+    """ids[slot] becomes the id of what follows from no event: from a text, and a number where it is not negative."""
+    page = press.page
+    at = say(press.scratch, 0, page.phrases, page.phrase_bounds[text], page.phrase_bounds[text + 1])
+    if number >= 0:
+        at = say_integer(press.scratch, at, number)
+    write_id(page.ids[slot], time, press.scratch, at)
+
+
+@kernel
+def tell_squared_off(press, order):
+    """An order of the system: it follows from the alert of its account and moment, which has been told before."""
+    page = press.page
+    follower = press.followers[order.subscription]
+    concern(press, order.subscription, order.instrument, order.side, order.quantity, order.time)
+    alert = follower.at_last if order.reason == AT_LAST_PRICE else follower.at_market
+    give_first_id(press, CAUSE, order.time, alert, -1)
+    copy_id(page.ids, CORRELATION, page.ids[CAUSE])
+    copy_id(page.ids, OF_SIGNAL, page.ids[CAUSE])
+    give_first_id(press, OF_ORDER, order.time, follower.square_off, press.terms[order.instrument].token)
+    copy_id(page.ids, OWN, page.ids[OF_ORDER])
+
+
+@kernel
+def tell_validated(press, asked, order):
+    """The answer to a signal; leaves the ids of the order that it lets leave."""
     page = press.page
     tell_signal(press, asked, order.signal, order.ordinal)
     concern(press, order.subscription, order.instrument, order.side, order.quantity, order.time)
@@ -238,7 +274,19 @@ def tell_submitted(press, asked, order):
     write(press, VALIDATED, order.ordinal, -1)
     copy_id(page.ids, CAUSE, page.ids[OWN])
     copy_id(page.ids, OWN, page.ids[OF_ORDER])
+
+
+@kernel
+def tell_submitted(press, asked, order):
+    """The order, which works from now on, after what it follows from."""
+    page = press.page
     values = page.values
+    if order.signal < 0:
+        tell_squared_off(press, order)
+        values[ORIGIN] = press.wording[0].of_cut_off
+    else:
+        tell_validated(press, asked, order)
+        values[ORIGIN] = press.wording[0].of_signal
     values[KIND] = press.wording[0].kind[order.kind]
     values[PRODUCT] = press.wording[0].product[order.product]
     values[LIMIT] = order.limit

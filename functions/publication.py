@@ -15,7 +15,7 @@ import msgspec
 import numpy as np
 
 from functions import topics
-from functions.alerts import ALERTS
+from functions.alerts import ALERTS, SQUARE_OFF_AT_LAST_PRICE, SQUARE_OFF_AT_MARKET
 from functions.ids import event_id
 from functions.kernel import records
 from functions.money import rupees
@@ -46,6 +46,17 @@ from functions.ticks import NO_TICKS, Rows
 from functions.timestamps import timestamp
 from functions.versions import version_of
 
+_OF_CLOSING: Final = {  # alerts of `functions.closing`: how severe, and in words
+    "square_off_at_market": (
+        "info", "MIS has ended for today: {count} positions worth {worth} are closed by market orders of the broker",
+    ),
+    "square_off_at_last_price": (
+        "warning", "{count} MIS positions worth {worth} met no print before the session's end: closed at the last price",
+    ),
+    "intraday_still_held": (
+        "warning", "MIS has ended for today: {count} positions worth {worth} are still held, nothing is traded",
+    ),
+}  # fmt: skip
 Publication = tuple[str, bytes, bytes, None]  # topic, key, JSON, no headers: as a producer takes them
 SOURCE: Final = "pipeline"
 
@@ -106,12 +117,17 @@ class Publisher:
         followers = np.zeros(len(shard.subscription_names), FOLLOWER)
         for n, (account, strategy) in enumerate(shard.subscription_names):
             owner = f'"account":"{account}","strategy":"{strategy}"'
-            followers[n] = (number(owner), number(f"risk:{account}"), shard.strategy_names.index(strategy))
+            followers[n] = (
+                number(owner), number(f"risk:{account}"), shard.strategy_names.index(strategy),
+                number(f"{account}{ALERTS[SQUARE_OFF_AT_MARKET]}"), number(f"{account}{ALERTS[SQUARE_OFF_AT_LAST_PRICE]}"),
+                number(f"order of square_off:{account}:{strategy}:"),
+            )  # fmt: skip
         wording = np.zeros(1, WORDING)
         for field, words in (("kind", KINDS), ("product", PRODUCTS), ("reason", REASONS)):
             wording[field][0] = [number(word) for word in words]
         for field, word in (("buy", "BUY"), ("sell", "SELL"), ("order", "order"), ("ack", "ack"), ("placed", "placed"),
-                            ("failed", "failed"), ("filled", "fill:")):  # fmt: skip
+                            ("failed", "failed"), ("filled", "fill:"), ("of_signal", ""),
+                            ("of_cut_off", ',"origin":"square_off"')):  # fmt: skip
             wording[field] = number(word)
         return tuple(map(records, (terms, traders, followers, wording)))
 
@@ -221,6 +237,9 @@ class Publisher:
         time, _, observed, limit, code, a = row
         subject = self.shard.account_names[a] if a >= 0 else "shard"
         name = ALERTS[code]
+        if name in _OF_CLOSING:  # named without its numbers: orders follow from it
+            severity, words = _OF_CLOSING[name]
+            return self.alert(time, name, severity, name, words.format(count=observed, worth=rupees(limit)), subject)
         message = (
             f"order {observed} met an event its state does not allow ({limit})"
             if name == "illegal_transition"

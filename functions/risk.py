@@ -4,7 +4,7 @@ A rule is one small function, True = refused; `check` puts them all into one mas
 that failed. The row of a refusal carries the facts of the moment; `explain` makes the words.
 
 Exits (orders that bring a position nearer to zero without crossing it) pass the rules about exposure and loss, never the
-kill switch, the session, lots and ticks, size, price or rate.
+kill switch, the session, lots and ticks, size, price or rate, and no MIS order passes the broker's cut-off.
 """
 
 from collections.abc import Callable, Mapping
@@ -17,7 +17,7 @@ from functions.calendar import DAY, IST_OFFSET, PARTS
 from functions.events import RiskLimits
 from functions.kernel import kernel
 from functions.money import micro, rupees
-from functions.orders import LIMIT, SL, SLM
+from functions.orders import CNC, LIMIT, MIS, SL, SLM
 from functions.portfolio import equity
 from functions.sizing import notional
 from functions.ticks import Rows
@@ -25,7 +25,7 @@ from functions.ticks import Rows
 RULES: Final = (
     "kill_switch", "mode", "session", "instrument", "lot_multiple", "tick_multiple", "max_quantity", "max_order_value",
     "price_deviation", "stale_price", "position_limit", "gross_exposure", "cash", "orders_per_second", "orders_per_day",
-    "duplicate_signal", "daily_loss", "drawdown", "max_open_orders", "no_price",
+    "duplicate_signal", "daily_loss", "drawdown", "max_open_orders", "no_price", "mis_cut_off", "holdings",
 )  # fmt: skip
 BIT: Final = {rule: 1 << n for n, rule in enumerate(RULES)}
 
@@ -81,6 +81,8 @@ REFUSAL: Final = np.dtype(
             "i8",
         ),  # part of its session that goes on or is next, ns since IST midnight; 0 and 0 = closed
         ("closes", "i8"),
+        ("cut_off", "i8"),  # from when on MIS is refused that day, ns since IST midnight
+        ("deliverable", "i8"),  # shares that a CNC order may sell
         ("subscription", "i4"),
         ("instrument", "i4"),
         ("side", "i4"),
@@ -244,6 +246,25 @@ def too_many_open(account, limits, free):
 
 
 @kernel
+def past_cut_off(shard, instrument, product, now):
+    """The broker takes no MIS order from the cut-off on, no exit either: it squares off itself."""
+    cut_off = shard.cut_offs[instrument.session_class]
+    return product == MIS and cut_off > 0 and (now + IST_OFFSET) % DAY >= cut_off
+
+
+@kernel
+def deliverable(book):
+    """Shares bought for delivery that no working order is to sell; working purchases are not there yet."""
+    return book.delivery - book.delivering
+
+
+@kernel
+def not_held(book, signal, quantity):
+    """Delivery is of what one has: only a MIS order may sell short."""
+    return signal.product == CNC and signal.side < 0 and quantity > deliverable(book)
+
+
+@kernel
 def check(shard, account, limits, instrument, book, signal, quantity, now):
     """Bit mask of all rules that refuse this order; 0 lets it leave. Bits in the order of RULES."""
     price = reference_price(signal, instrument)
@@ -264,6 +285,8 @@ def check(shard, account, limits, instrument, book, signal, quantity, now):
         | repeated(limits, book, signal.side * quantity, now) << 15
         | (shard.free < 0) << 18
         | (instrument.last <= 0) << 19
+        | past_cut_off(shard, instrument, signal.product, now) << 20
+        | not_held(book, signal, quantity) << 21
     )
     if not is_exit(book, signal.side, quantity):
         exposure = account.gross + account.committed + value
@@ -306,6 +329,8 @@ def write_refusal(refusal, shard, account, limits, instrument, book, signal, qua
     part = part_of(shard, instrument, now)
     refusal.opens = shard.opens[instrument.session_class, part]
     refusal.closes = shard.closes[instrument.session_class, part]
+    refusal.cut_off = shard.cut_offs[instrument.session_class]
+    refusal.deliverable = deliverable(book)
     refusal.instrument = signal.instrument
     refusal.side = signal.side
 
@@ -384,6 +409,8 @@ _WORDS: Final[dict[str, Words]] = {  # of a refusal, the account's limits and th
     "drawdown": lambda r, c, i: (rupees(c["max_drawdown"]), rupees(r["drawdown"])),
     "max_open_orders": lambda r, c, i: _open_orders(r, c),
     "no_price": lambda r, c, i: ("a price", "none yet"),
+    "mis_cut_off": lambda r, c, i: (f"before {_clock(r['cut_off'])}", _clock(r["now_of_day"])),
+    "holdings": lambda r, c, i: (str(r["deliverable"]), str(r["quantity"])),
 }  # fmt: skip
 assert tuple(_WORDS) == RULES
 

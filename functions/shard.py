@@ -22,14 +22,14 @@ from functions.kernel import records
 from functions.market_tables import MarketTables
 from functions.money import micro
 from functions.orders import ORDER, ORDER_EVENT, PRODUCTS
-from functions.paper import VENUE
+from functions.paper import SQUARE_OFF_FEE, VENUE
 from functions.portfolio import ACCOUNT, BOOK, CLEAN, FILL, SNAPSHOT, SUBSCRIPTION
 from functions.risk import LIMITS, REFUSAL, limits_row
-from functions.signals import NO_SIGNALS
+from functions.signals import NO_SIGNALS, SIGNAL
 from functions.sizing import METHODS
+from functions.state_versions import STATE_VERSION, upgraded
 from functions.ticks import NO_DEPTH, NO_RANGES, NO_TICKS, Rows
 
-STATE_VERSION: Final = 1
 OUTPUTS: Final = (ORDER_EVENT, FILL, REFUSAL, SNAPSHOT, ALERT)
 _NONE: Final = tuple(np.empty(0, dtype) for dtype in OUTPUTS)
 _COUNTERS: Final = len(OUTPUTS)
@@ -86,6 +86,7 @@ def venue_row(venue: PaperVenue) -> tuple[int, ...]:
     return (
         int(venue.price == "quote"), micro(venue.slippage_bps) // 10_000, micro(venue.slippage_per_share),
         venue.slippage_spread_percent, venue.latency_ms * 1_000_000, int(venue.partial_fills), int(venue.walk_depth),
+        int(venue.square_off == "close"), SQUARE_OFF_FEE if venue.charges else 0,
     )  # fmt: skip
 
 
@@ -181,8 +182,10 @@ class Shard:
         self.orders["next"][-1] = -1
         room = pool + 4 * shape[0]
         self.outputs = [
-            np.empty(buffer + 2 * room, ORDER_EVENT), np.empty(buffer + 5 * room, FILL), np.empty(buffer + room, REFUSAL),
-            np.empty(buffer + len(self.accounts) + shape[0] + len(self.books), SNAPSHOT), np.empty(64, ALERT),
+            np.empty(buffer + 2 * room + len(self.books), ORDER_EVENT), np.empty(buffer + 5 * room + len(self.books), FILL),
+            np.empty(buffer + room, REFUSAL),
+            np.empty(buffer + len(self.accounts) + shape[0] + len(self.books), SNAPSHOT),
+            np.empty(64 + 3 * len(self.accounts), ALERT),
         ]  # fmt: skip
 
     def _bind(self) -> None:
@@ -190,7 +193,7 @@ class Shard:
         fixed = (
             self.shard, self.accounts, self.limits, self.venues, self.subscriptions, self.strategies, self.instruments,
             self.books, self.book_index, self.orders, self.rate_days, self.rates, self.unknown,
-            self.tables.calendar.sessions, self.tables.calendar.cut_offs,
+            self.tables.calendar.sessions, self.tables.calendar.cut_offs, np.zeros(1, SIGNAL), np.zeros(1, ORDER),
         )  # fmt: skip
         self._state = tuple(records(array) for array in fixed)
         self._out = tuple(records(array) for array in self.outputs)
@@ -228,8 +231,8 @@ class Shard:
         needed = len(self.orders) + len(self.subscriptions) * burst
         if needed > len(self.outputs[2]) // 2:
             self.outputs[2] = np.empty(4 * needed, REFUSAL)
-            self.outputs[0] = np.empty(8 * needed, ORDER_EVENT)
-            self.outputs[1] = np.empty(20 * needed, FILL)
+            self.outputs[0] = np.empty(8 * needed + len(self.books), ORDER_EVENT)
+            self.outputs[1] = np.empty(20 * needed + len(self.books), FILL)
             self._bind()
         return burst
 
@@ -341,12 +344,18 @@ class Shard:
         except UNREADABLE as error:
             raise StateMismatch(f"{len(blob)} bytes are no state of a shard: {error}") from error
         for field, mine in self.identity.items():
-            if kept.identity.get(field) != mine:
+            if field != "version" and kept.identity.get(field) != mine:
                 raise StateMismatch(f"snapshot has {field} {kept.identity.get(field)}, this shard {mine}")
         missing = set(self.STATE) - set(kept.arrays)
         if missing:
             raise StateMismatch(f"snapshot lacks {', '.join(sorted(missing))}")
-        self.restore({name: _array_from(kept.arrays[name], name) for name in self.STATE})
+        arrays = {name: _array_from(kept.arrays[name], name) for name in self.STATE}
+        products = self.strategies["product"][self.subscriptions["strategy"]]
+        try:
+            arrays = upgraded(arrays, kept.identity.get("version"), products)
+        except (ValueError, IndexError, TypeError) as error:
+            raise StateMismatch(f"the snapshot cannot be brought up to this version: {error}") from error
+        self.restore(arrays)
 
     def rebuild(self, fills: Rows) -> None:
         """Books and money from recorded FILL rows, without a decision."""

@@ -21,6 +21,7 @@ from functions.events import (
     PnlSnapshot,
     SignalRejected,
     SignalValidated,
+    SystemAlert,
     TradingSignal,
 )
 from functions.journal import Entry, Opening, named
@@ -154,9 +155,11 @@ def one_id_one_content(history: History) -> Faults:
 
 
 def one_decision_a_cause(history: History) -> Faults:
-    """An account answers a signal once; what it lets leave is one order, and every order has been let leave."""
+    """An account answers a signal once; what it lets leave is one order; others are the cut-off's, after its alert."""
     answers: Counter[tuple[str, str]] = Counter()
     wanted: set[str] = set()
+    alerts: set[str] = set()
+    of_the_system: dict[str, str] = {}
     left: dict[str, str] = {}
     sent: Counter[str] = Counter()
     for one in history.every_event():
@@ -168,8 +171,13 @@ def one_decision_a_cause(history: History) -> Faults:
                 left[order] = signal
             case SignalRejected(signal_id=signal, account=account):
                 answers[signal, account] += 1
+            case OrderSubmitted(order_id=order, origin="square_off", signal_id=alert):
+                of_the_system[order] = alert
+                sent[order] += 1
             case OrderSubmitted(order_id=order):
                 sent[order] += 1
+            case SystemAlert():
+                alerts.add(one.event.id)
             case _:
                 pass
     return [
@@ -178,7 +186,10 @@ def one_decision_a_cause(history: History) -> Faults:
           for signal, account in answers if signal not in wanted),
         *(f"signal {signal} was never answered" for signal in wanted - {signal for signal, _ in answers}),
         *(f"order {order} was submitted {n} times" for order, n in sent.items() if n > 1),
-        *(f"order {order} was submitted, no account let it leave" for order in sent.keys() - left.keys()),
+        *(f"order {order} was submitted, no account let it leave"
+          for order in sent.keys() - left.keys() - of_the_system.keys()),
+        *(f"order {order} squares off, and no alert has announced it"
+          for order, alert in of_the_system.items() if alert not in alerts),
         *(f"order {order} was let leave and never submitted" for order in left.keys() - sent.keys()),
     ]  # fmt: skip
 

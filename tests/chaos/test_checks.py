@@ -188,6 +188,17 @@ def test_an_order_that_was_never_submitted(right):
     )
 
 
+def test_an_order_that_squares_off_and_that_no_alert_has_announced(right):
+    def not_announced(records):
+        data = decode(records[0].value).data
+        return [
+            *records,
+            moved(with_data(records[0], order_id="of nobody", origin="square_off"), data.order_id.encode()),
+        ]
+
+    assert "one_decision_a_cause" in found(with_records(right, "paper.orders.submitted", not_announced))
+
+
 def test_an_order_that_was_placed_and_never_acknowledged(right):
     assert "orders_live_legally" in found(with_records(right, ACK, lambda records: records[1:]))
 

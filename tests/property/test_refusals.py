@@ -63,6 +63,8 @@ def beyond(rule: str, limit: str, observed: str) -> bool:
         case "session":
             opens, _, closes = limit.partition("-")
             return limit == "closed" or not opens <= observed < closes
+        case "mis_cut_off":
+            return observed >= limit.removeprefix("before ")
         case "lot_multiple":
             return int(observed) <= 0 or int(observed) % int(limit) != 0
         case "tick_multiple":
@@ -130,10 +132,14 @@ def test_what_is_told_as_observed_lies_beyond_the_limit_where_a_rule_refuses_and
         INSTRUMENT, last=draw(st.sampled_from([last, last, last, 0])), time=now - age, tick_size=tick_size,
         lot=draw(st.sampled_from([1, 1, 5])), tradable=draw(st.booleans()),
     )  # fmt: skip
+    product, held, selling = draw(st.integers(0, 2)), draw(st.integers(-5, 60)), draw(st.integers(0, 10))
+    of_day = (now + IST_OFFSET) % DAY // SECOND
+    shards["cut_offs"] = (of_day + draw(near) if draw(st.booleans()) else 55_000) * SECOND
     books = row(
-        BOOK, position=position, working=working, signal_time=now - since, signal_quantity=side * quantity,
+        BOOK, delivery=held, delivering=selling, position=position, working=working, signal_time=now - since,
+        signal_quantity=side * quantity,
     )  # fmt: skip
-    signals = row(SIGNAL, quantity=quantity, limit=limit, trigger=trigger, side=side, kind=kind)
+    signals = row(SIGNAL, quantity=quantity, limit=limit, trigger=trigger, side=side, kind=kind, product=product)
     refusals = np.zeros(1, REFUSAL)
 
     mask = judged(
@@ -156,6 +162,10 @@ def test_what_is_told_as_observed_lies_beyond_the_limit_where_a_rule_refuses_and
             expected = False  # nothing to deviate from: `no_price` refuses it
         elif rule == "tick_multiple":
             expected |= (kind in (1, 2) and limit <= 0) or (kind >= 2 and trigger <= 0)
+        elif rule == "mis_cut_off":
+            expected &= product == 0
+        elif rule == "holdings":
+            expected &= product == 1 and side < 0
         elif rule == "daily_loss":
             expected |= bool(halted) and not is_exit
         assert bool(mask & BIT[rule]) == expected, (rule, allowed, observed)

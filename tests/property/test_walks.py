@@ -205,10 +205,13 @@ def results(bars: Bars, period: int) -> dict[str, tuple[Any, Any]]:
         slips = np.append(slips, np.isin(sent["kind"], [MARKET, SLM]))
         fills = decided.fills
         at = fills["subscription"], fills["instrument"]
-        price = fills["price"] / 1e6 - fills["side"] * slips[fills["number"] - 1] * (SLIPPAGE / 1e6)
-        close = bars.closes[fills["instrument"], bar[first + fills["row"]]] * 0.05
-        np.add.at(whole, at, -fills["side"] * price)
-        np.add.at(within, at, fills["side"] * (close - price))
+        slipped = slips[fills["number"] - 1] & (fills["row"] >= 0)  # what no print closed traded at the last price
+        price = fills["price"] / 1e6 - fills["side"] * slipped * (SLIPPAGE / 1e6)
+        row = np.where(fills["row"] >= 0, first + fills["row"], np.searchsorted(bars.ticks["time"], fills["time"]) - 1)
+        close = bars.closes[fills["instrument"], bar[row]] * 0.05
+        signed = fills["side"] * fills["quantity"]
+        np.add.at(whole, at, -signed * price)
+        np.add.at(within, at, signed * (close - price))
     books = shard.books[: int(shard.shard["booked"][0])]
     whole[books["subscription"], books["instrument"]] += books["position"] * (
         bars.closes[books["instrument"], -1] * 0.05

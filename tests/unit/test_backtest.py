@@ -47,8 +47,9 @@ def test_a_round_trip_shows_its_profit():
         assert summary.pop(name) >= 0
     assert summary == {
         "first_date": "2026-05-06", "last_date": "2026-05-06", "ticks": 4, "dropped": {}, "signals": 2, "rejected": 0,
-        "rejected_by_rule": {}, "orders": 2, "fills": 2, "capital": "1000000.00", "realised": "15.00",
-        "unrealised": "0.00", "charges": "0.00", "net_pnl": "15.00", "equity": "1000015.00",
+        "rejected_by_rule": {}, "orders": 2, "fills": 2,
+        "squared_off": 0, "squared_off_at_last_price": 0, "delivery_sold_on_the_day": 0, "capital": "1000000.00",
+        "realised": "15.00", "unrealised": "0.00", "charges": "0.00", "net_pnl": "15.00", "equity": "1000015.00",
         "peak_equity": "1000015.00", "max_drawdown": "0.00", "gross_exposure": "0.00", "max_gross_exposure": "1020.00",
         "positions": [],
     }  # fmt: skip

@@ -12,11 +12,9 @@ from tests.desk import TEN, instrument, tick, tick_rows
 
 
 @entry
-def compiled_quote(instruments, ticks):
-    changes = np.zeros(ticks.shape[0], np.int64)
+def compiled_quote(instruments, ticks, changes):
     for row in range(ticks.shape[0]):
         changes[row] = quote(instruments[0], ticks[row])
-    return changes
 
 
 @entry
@@ -90,7 +88,7 @@ def test_the_market_is_what_the_last_tick_said():
     table = instrument_table([instrument(1)])
     ticks = tick_rows([tick(100.05, 1, bid=100.0, ask=100.1, bid_quantity=3, ask_quantity=4)])
 
-    compiled_quote(records(table), records(ticks))
+    compiled_quote(records(table), records(ticks), np.zeros(len(ticks), np.int64))
 
     names = ["last", "bid", "ask", "bid_quantity", "ask_quantity", "time"]
     assert [int(table[0][n]) for n in names] == [100_050_000, 100_000_000, 100_100_000, 3, 4, TEN + 10**9]
@@ -99,13 +97,15 @@ def test_the_market_is_what_the_last_tick_said():
 def test_a_side_that_disappears_is_no_longer_shown():
     table = instrument_table([instrument(1)])
 
-    compiled_quote(records(table), records(tick_rows([tick(100.0, bid=99.0, ask=101.0), tick(100.0, bid=99.0)])))
+    ticks = tick_rows([tick(100.0, bid=99.0, ask=101.0), tick(100.0, bid=99.0)])
+    compiled_quote(records(table), records(ticks), np.zeros(2, np.int64))
 
     assert [int(table[0][n]) for n in ("bid", "ask")] == [99_000_000, 0]
 
 
 def test_the_first_price_is_no_change():
-    changes = compiled_quote(records(instrument_table([instrument(1)])), records(tick_rows([tick(100.0), tick(99.95)])))
+    changes = np.zeros(2, np.int64)
+    compiled_quote(records(instrument_table([instrument(1)])), records(tick_rows([tick(100.0), tick(99.95)])), changes)
 
     assert changes.tolist() == [0, -50_000]
 

@@ -3,7 +3,7 @@
 import pytest
 
 from functions.events import PaperVenue
-from tests.desk import Desk, account, clock, instrument, lax, strategy, tick
+from tests.desk import Desk, account, instrument, lax, strategy, tick
 
 QUOTE = PaperVenue(price="quote", charges=False)
 
@@ -320,27 +320,6 @@ def test_a_limit_stops_the_walk():
 
     assert desk.fills == [(4, 100.1), (3, 100.2)]
     assert desk.book("working") == 3
-
-
-def test_orders_are_good_for_the_day_and_expire_at_midnight():
-    desk = Desk()
-    desk.run(tick(100.0, 1).buy(10, kind="LIMIT", limit=50.0))
-
-    desk.run(tick(40.0, 86_400))
-
-    assert desk.fills == []
-    last = desk.rows("orders")[-1]
-    assert (int(last["told"]), int(last["reason"]), int(last["quantity"])) == (0b1000, 1, 10)
-    assert (desk.book("working"), desk.account("committed"), desk.account("working")) == (0, 0, 0)
-
-
-def test_time_passes_on_the_clock_alone():
-    desk = Desk()
-    desk.run(tick(100.0, 1).buy(10, kind="LIMIT", limit=50.0))
-
-    desk.run(clock(86_400))
-
-    assert [int(o["reason"]) for o in desk.rows("orders")] == [0, 1]
 
 
 def test_older_orders_trade_before_younger_ones():

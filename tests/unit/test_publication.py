@@ -195,15 +195,15 @@ def test_a_late_venue_places_the_order_when_it_has_arrived():
     assert wire.told == ["orders.placed", "orders.filled"]
 
 
-def test_an_order_that_the_day_did_not_fill_expires_under_its_old_key():
+def test_an_order_that_its_session_did_not_fill_ends_under_its_old_key():
     wire = Wire()
-    wire.run(tick(100.0, 1).buy(5, kind="LIMIT", limit=90.0))
+    wire.run(tick(100.0, 1).buy(5, kind="LIMIT", limit=90.0, product="CNC"))
     key = wire.raw[-1][1]
 
     events = wire.run(tick(100.0, 86_400))
 
     [failed] = only(events, "order_failed")
-    assert (failed.reason, failed.remaining) == ("expired", 5)
+    assert (failed.reason, failed.remaining) == ("session_end", 5)
     assert (
         [k for topic, k, _, _ in wire.raw if topic == "paper.orders.failed"]
         == [key]

@@ -75,8 +75,8 @@ def test_a_shard_without_accounts_or_instruments_decides_nothing():
 def test_a_venue_is_read_to_the_last_decimal():
     venue = PaperVenue("last", "1.5", "0.05", 25, 40, False, True)
 
-    assert venue_row(venue) == (0, 150, 50_000, 25, 40_000_000, 0, 1)
-    assert venue_row(PaperVenue()) == (1, 0, 0, 0, 0, 1, 0)
+    assert venue_row(venue) == (0, 150, 50_000, 25, 40_000_000, 0, 1, 1, 59_000_000)
+    assert venue_row(PaperVenue(charges=False, square_off="tell")) == (1, 0, 0, 0, 0, 1, 0, 0, 0)
 
 
 @pytest.mark.parametrize("amount", ["", "1,5", "1e3", "0.1234567", "-", "½"])
