@@ -10,22 +10,22 @@ import psutil
 Found = TypeVar("Found")
 
 
-def until(condition: Callable[[], Found], seconds: float = 120.0, what: str = "it") -> Found:
+def until(condition: Callable[[], Found], seconds: float = 120.0, what: str = "it", pause: float = 0.05) -> Found:
     """What the condition finds in the end; fails with `what` when that has not happened in time."""
-    found = _found(condition, seconds)
+    found = _found(condition, seconds, pause)
     assert found, f"{what} did not happen within {seconds:g} s"
     return found
 
 
 def within(condition: Callable[[], object], seconds: float) -> bool:
     """Whether it has become true before so many seconds have passed."""
-    return bool(_found(condition, seconds))
+    return bool(_found(condition, seconds, 0.05))
 
 
-def _found(condition: Callable[[], Found], seconds: float) -> Found:
+def _found(condition: Callable[[], Found], seconds: float, pause: float) -> Found:
     deadline = time.monotonic() + seconds
     while not (found := condition()) and time.monotonic() < deadline:
-        time.sleep(0.05)
+        time.sleep(pause)
     return found
 
 

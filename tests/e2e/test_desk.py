@@ -55,7 +55,7 @@ def traded(place, tmp_path_factory):
     directory = tmp_path_factory.mktemp("traded")
     (directory / "mine.py").write_text(MINE)
     desk = place(directory / "desk")
-    with desk.trading(seconds=25, strategy=f"{directory / 'mine.py'}:Mine") as run:
+    with desk.trading(seconds=25, speed=15, strategy=f"{directory / 'mine.py'}:Mine") as run:
         return Traded(desk, run.end())
 
 
@@ -95,9 +95,9 @@ class Eventful(NamedTuple):
 
 @pytest.fixture(scope="module")
 def eventful(place, tmp_path_factory):
-    with place(tmp_path_factory.mktemp("eventful")).trading(speed=10) as run:  # slow: the embedded broker forgets
+    with place(tmp_path_factory.mktemp("eventful")).trading(speed=5) as run:  # slow: the embedded broker forgets
         run.until_trading()
-        proof = until(lambda: of_more_than(20, run.replayed()), 60, "a snapshot behind twenty entries")
+        proof = until(lambda: of_more_than(20, run.replayed()), 90, "a snapshot behind twenty entries", pause=4.0)
         rivals = beside(run)
         run.until_trading(beyond=run.fills())
         before = run.fills()

@@ -53,7 +53,7 @@ def test_a_worker_that_was_killed_holds_nothing(tmp_path):
 
     began = time.monotonic()
     with lease.hold(settings(tmp_path), "paper-0"):
-        assert time.monotonic() - began < 1
+        assert time.monotonic() - began < 10
 
 
 def test_a_directory_that_cannot_be_made_is_said(tmp_path):

