@@ -38,6 +38,22 @@ class BarPrints(NamedTuple):
         return BarPrints(self.ticks[inside], self.ranges[inside], self.lengths)
 
 
+class Spacing(NamedTuple):
+    """What a file tells about its bars: the length of each instrument's, ns, and whether their last second is their time."""
+
+    lengths: Integers
+    mark_last_second: bool
+
+
+def spacing_of(table: Table, series: Series, classes: Integers, calendar: Calendar) -> Spacing:
+    """Raises: `DataError` where nothing tells how long the bars are, or whether their times mark their ends."""
+    bars = _Bars(series.times, series.whose, classes[series.whose])
+    sessions = sessions_of(bars.time, bars.instrument, bars.classes, calendar)
+    lengths = _lengths(table, bars, sessions, len(classes))
+    _spans(table, bars, sessions, lengths[bars.instrument], calendar)
+    return Spacing(lengths, _mark_last_second(bars))
+
+
 def prints_of(
     table: Table, columns: dict[str, Any], series: Series, classes: Integers, notes: list[Note], calendar: Calendar
 ) -> BarPrints:  # fmt: skip
@@ -126,7 +142,7 @@ def _spans(
     table: Table, bars: _Bars, sessions: Sessions, length: Integers, calendar: Calendar
 ) -> tuple[Integers, Integers]:  # fmt: skip
     """Start and end of each bar; `length` is each bar's own. Some write the last second of a bar as its time, 09:15:59."""
-    last_second = bool(((bars.time + SECOND) % MINUTE == 0).all())
+    last_second = _mark_last_second(bars)
     if table.options.bar_time == "end":
         ends = bars.time + (SECOND if last_second else 0)
         return starts_of(ends, bars.instrument, bars.classes, length, calendar), ends
@@ -142,3 +158,7 @@ def _spans(
             remedy="--bar-time end, or --bar-time start if they mark where bars begin all the same",
         )
     return bars.time, bar_ends(bars.time, bars.instrument, sessions.closes, length)
+
+
+def _mark_last_second(bars: _Bars) -> bool:
+    return bool(((bars.time + SECOND) % MINUTE == 0).all())

@@ -19,7 +19,7 @@ from connectors.recorded.time_texts import read_text
 
 DELIMITERS: Final = (",", ";", "\t", "|")
 _TITLES: Final = 30  # a header stands within so many lines
-_SAMPLE: Final = 200  # rows that are looked at
+_SAMPLE: Final = 40  # rows that are looked at
 
 
 @dataclass(frozen=True)
@@ -46,8 +46,9 @@ def dialect_of(
         raise DataError(f"{path} has no rows that can be read", remedy="leave it out, or record it again")
     if order:
         return _by_order(lines, order)
-    found = [dialect for delimiter in DELIMITERS if (dialect := _with_header(path, lines, delimiter, told)) is not None]
-    best = max(found, key=lambda dialect: _worth(dialect.names, told), default=None)
+    used = [delimiter for delimiter in DELIMITERS if any(delimiter in line for line in lines[:_TITLES])]
+    found = [dialect for delimiter in used if (dialect := _with_header(path, lines, delimiter, told)) is not None]
+    best = max(found, key=lambda dialect: _worth(dialect.names, told), default=None) if len(found) != 1 else found[0]
     if best is None or not _worth(best.names, told)[0]:
         _refuse_headless(path, lines)
     if best is None:
@@ -70,7 +71,8 @@ def _with_header(path: Path, lines: Sequence[str], delimiter: str, told: Mapping
     wide = [(n, cells) for n, (_, cells) in enumerate(records[:_TITLES]) if len(cells) > 1]
     if not wide:
         return None
-    at, cells = max(wide, key=lambda found: (_worth(found[1], told)[:2], -found[0]))
+    sure = (found for found in wide if _worth(found[1], told)[0])
+    at, cells = next(sure, None) or max(wide, key=lambda found: (_worth(found[1], told)[:2], -found[0]))
     names, skip, symbol = [cell.strip() for cell in cells], records[at][0], ""
     if at + 2 < len(records) and _is_of_yahoo(cells, records[at + 1][1], records[at + 2][1]):
         symbols = sorted({cell.strip() for cell in records[at + 1][1][1:] if cell.strip()})
@@ -95,7 +97,7 @@ def _records(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]
     found: list[tuple[int, list[str]]] = []
     try:
         for cells in reader:
-            if any(cell.strip() for cell in cells):
+            if len(cells) > 1 or (cells and cells[0].strip()):
                 found.append((reader.line_num, cells))
     except csv.Error:
         return found

@@ -52,6 +52,7 @@ class Roster:
         self._known: list[_Known] = []
         self._by_token: dict[int, int] = {}
         self._by_symbol: dict[tuple[str, Exchange | None], int] = {}
+        self._classes: list[int] = []
         self.lists = Lists()
         for config in given or ():
             self._add(
@@ -64,7 +65,7 @@ class Roster:
 
     def session_classes(self) -> Integers:
         """The session class of every instrument that is known so far."""
-        return np.array([session_class(k.kind, self._closing_auction(k)) for k in self._known], np.int64)
+        return np.array(self._classes, np.int64)
 
     def _closing_auction(self, known: _Known) -> bool:
         if known.given is not None:
@@ -74,6 +75,7 @@ class Roster:
     def _add(self, known: _Known) -> int:
         n = len(self._known)
         self._known.append(known)
+        self._classes.append(session_class(known.kind, self._closing_auction(known)))
         self._by_token.setdefault(known.token, n)
         self._by_symbol.setdefault((same_name(known.symbol), known.exchange), n)
         self._by_symbol.setdefault((same_name(known.symbol), None), n)
@@ -84,7 +86,7 @@ class Roster:
         tokens, symbols = columns.pop("token", None), columns.pop("symbol", None)
         table, count = asked.table, len(columns["time"])
         if tokens is None and symbols is None:
-            return np.full(count, self._of_file(table), np.int64)
+            return np.full(count, self.of_file(table), np.int64)
         if tokens is not None:
             distinct, first, inverse = _distinct(tokens)
             numbers = [
@@ -96,7 +98,8 @@ class Roster:
         numbers_of = {name: self._identity(name, asked) for name in dict.fromkeys(names)}
         return np.fromiter(map(numbers_of.__getitem__, names), np.int64, count)
 
-    def _of_file(self, table: Table) -> int:
+    def of_file(self, table: Table) -> int:
+        """The instrument that a whole file is about."""
         if table.dialect is not None and table.dialect.symbol:
             return self._symbol(table.dialect.symbol)
         told = read_name(table.path.name)
@@ -159,19 +162,14 @@ class Roster:
     def measure(self, columns: dict[str, Any], instrument: Integers) -> None:
         """Learns from one file's prices and quantities in which steps its instruments trade."""
         count = len(self._known)
-        here = np.zeros(count, bool)
-        here[instrument] = True
+        here = [self._known[n] for n in np.flatnonzero(np.bincount(instrument)).tolist()]
         for name in ("price", "open", "high", "low", "close"):
-            undecided = here & np.array([known.finer == 0 for known in self._known])
-            if name in columns and undecided.any():
+            if name in columns and not all(known.finer for known in here):
                 finer = finer_than_five_paise(columns[name], instrument, count)
                 for n in np.flatnonzero(finer).tolist():
                     self._known[n].finer += int(finer[n])
-        if all(known.kind in ("EQ", "INDEX") for known in self._known):
-            quantities = ()
-        else:
-            quantities = ("volume", "oi", "bid_quantity", "ask_quantity")
-        for name in quantities:
+        has_lots = any(known.kind not in ("EQ", "INDEX") for known in here)
+        for name in ("volume", "oi", "bid_quantity", "ask_quantity") if has_lots else ():
             if name in columns:
                 lots = lots_of(np.nan_to_num(columns[name]).astype(np.int64), instrument, count)
                 for n in np.flatnonzero(lots).tolist():

@@ -5,6 +5,7 @@ Compared are letters and digits alone, in lower case: `Last Price`, `<LAST_PRICE
 
 import re
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 from functions.ticks import LEVELS
@@ -69,6 +70,7 @@ TOLD: Final = tuple(_NAMES)  # what a user may name a column for
 BARS: Final = ("open", "high", "low", "close")
 
 
+@lru_cache(maxsize=4_096)
 def plain(name: str) -> str:
     """The form in which names of columns are compared.
 

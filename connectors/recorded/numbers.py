@@ -80,10 +80,14 @@ def form_of(
     `told` is the user's word for the decimal sign. `dots_may_group`: of a file with `;` or tabs `1.234` alone tells nothing.
     Raises: `TwoReadings` where they allow two, `DataError` where there are two ways of writing them.
     """
-    distinct = dict.fromkeys(text.strip() for text in texts if text.strip())
-    known = [text for text in distinct if is_number(text)]
-    is_plain = all(_PLAIN.fullmatch(text) for text in known) and not any(text.lower() in _BLANKS for text in distinct)
-    signs = {text: sign_of(text) for text in known}
+    distinct = dict.fromkeys(text.strip() for text in texts)
+    plain = [text for text in distinct if _PLAIN.fullmatch(text)]
+    others = [text for text in distinct if text and not _PLAIN.fullmatch(text)] if len(plain) < len(distinct) else []
+    known = [text for text in others if is_number(text)]
+    is_plain = not known and not any(text.lower() in _BLANKS for text in others)
+    if is_plain and told != "comma" and any(sign_of(text) == "point" for text in plain):
+        return NumberForm()
+    signs = {text: sign_of(text) for text in plain + known}
     decided = {sign for sign in signs.values() if sign in ("point", "comma")}
     if told is not None:
         return NumberForm(told, is_plain and told == "point")

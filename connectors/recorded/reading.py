@@ -1,8 +1,9 @@
 """Reading: files and folders of recorded data as one recording, in order of event time."""
 
 import datetime as dt
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Final
@@ -18,9 +19,9 @@ from connectors.recorded.judging import Unreadable
 from connectors.recorded.nights import nights
 from connectors.recorded.notes import named
 from connectors.recorded.options import AS_THEY_SAY, ReadingOptions
-from connectors.recorded.rows import Part, load
+from connectors.recorded.rows import Part, load, load_alike
 from connectors.recorded.series import merged
-from connectors.recorded.tables import Foreign, Table
+from connectors.recorded.tables import Foreign, Table, form_of
 from functions.arrays import Integers
 from functions.calendar import DAY, INDIA, IST_OFFSET, Calendar
 from functions.events import InstrumentConfig, QualityReport
@@ -75,7 +76,10 @@ def read(
         for table in tables:
             if table.is_list:
                 roster.lists.add(table)
-        parts = [load(table, roster, window, strict, calendar) for table in tables if not table.is_list]
+        parts: list[Part] = []
+        for several in _alike([table for table in tables if not table.is_list]):
+            together = load_alike(several, roster, window, calendar) if len(several) > 1 else None
+            parts += [together] if together else [load(one, roster, window, strict, calendar) for one in several]
     if not parts:
         raise DataError(
             f"{paths[0]} holds lists of instruments only", remedy="name files of ticks or bars as well"
@@ -116,6 +120,13 @@ def _opened(
             f"{paths[0]} holds no market data; {passed_over[0].detail}", remedy="name files of ticks or bars"
         )  # fmt: skip
     return tables, passed_over
+
+
+def _alike(tables: Sequence[Table]) -> Iterator[list[Table]]:
+    """Files that are one behind the other and of one form."""
+    for form, group in groupby(tables, form_of):
+        several = list(group)
+        yield from [several] if form is not None else ([table] for table in several)
 
 
 def _moment(when: dt.date | None, *, end: bool) -> int:

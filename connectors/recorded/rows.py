@@ -5,13 +5,16 @@ columns ─► which rows are good ─► of which instrument ─► in order? �
 
 import datetime as dt
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import pairwise
 from typing import Any, Final, NamedTuple
 
+import duckdb
 import numpy as np
 
 from connectors.errors import DataError
-from connectors.recorded.bars import prints_of
+from connectors.recorded.bars import prints_of, spacing_of
 from connectors.recorded.columns import Selection, failing, selection
 from connectors.recorded.instruments import Roster
 from connectors.recorded.judging import Unreadable, judged
@@ -19,7 +22,7 @@ from connectors.recorded.names import BARS
 from connectors.recorded.notes import Note, notes_of, passed_over_note
 from connectors.recorded.prints import printed, ticks_of
 from connectors.recorded.series import NO_SERIES, Series
-from connectors.recorded.tables import Table
+from connectors.recorded.tables import Table, alike
 from functions.arrays import Floats, Integers
 from functions.calendar import DAY, INDIA, IST_OFFSET, MINUTE, SECOND, Calendar
 from functions.ticks import NO_DEPTH, NO_RANGES, NO_TICKS, Rows
@@ -57,18 +60,84 @@ def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool, ca
 
     Raises: `DataError` for a file without readable rows or not in order of time, and with `strict` for an unreadable row.
     """
-    asked, columns, numbers, unreadable, passed_over = _read(table, strict)
-    instrument = roster.index(asked, columns)
-    time = columns["time"].astype(np.int64) * 1000
-    if not asked.clock.is_told:
-        _refuse_another_zone(table, time, counts_from_1970=bool(asked.clock.form.unit))
+    read = _read(table, strict)
+    instrument = roster.index(read.asked, read.columns)
+    return _part(table, read, roster, instrument, window, calendar)
+
+
+def load_alike(
+    tables: Sequence[Table], roster: Roster, window: tuple[int, int], calendar: Calendar
+) -> Part | None:  # fmt: skip
+    """The rows of files of one form as one part, read in one query; `None` where they have to be read one by one.
+
+    That is where anything about one of them is peculiar: a field that cannot be read, a date or a decimal sign that its
+    own rows decide, a day that goes back, bars that are not as long as those of the others.
+    """
+    table = alike(tables)
+    try:
+        asked = selection(table)
+        if table.options.sort or not _read_themselves(asked):
+            return None
+        columns: dict[str, Any] = table.connection.execute(
+            table.select(asked.sql() | {"file": "file_index"})
+        ).fetchnumpy()
+        file: Integers = columns.pop("file").astype(np.int64)
+        if len(np.unique(file)) < len(tables) or failing(asked, columns) or not judged(asked, columns).good.all():
+            return None
+        read = _Read(asked, _in_rupees(table, columns), np.arange(len(file)), [], {})
+        if {"token", "symbol"} & columns.keys():
+            instrument = roster.index(asked, columns)
+        else:
+            instrument = np.array([roster.of_file(each) for each in tables], np.int64)[file]
+        if not _agree(read, instrument, file, roster, calendar):
+            return None
+        return _part(table, read, roster, instrument, window, calendar)
+    except (DataError, duckdb.Error):
+        return None
+
+
+def _read_themselves(asked: Selection) -> bool:
+    """Whether every time and number tells by itself how it is read, whatever else stands in its file."""
+    dots_may_group = asked.table.dialect is None or asked.table.dialect.delimiter in (";", "\t")
+    return asked.numbers.is_plain and not dots_may_group and asked.clock.has_clock and not asked.clock.order
+
+
+def _agree(read: _Read, instrument: Integers, file: Integers, roster: Roster, calendar: Calendar) -> bool:
+    """Whether each of several files by itself tells the same about its zone and its bars as all of them together.
+
+    Raises: `DataError` where one of them would be refused.
+    """
+    table, time = read.asked.table, read.columns["time"].astype(np.int64) * 1000
+    classes = roster.session_classes()
+    lengths = np.zeros(len(classes), np.int64)
+    marks = set()
+    begins = np.append(0, np.flatnonzero(np.diff(file)) + 1)
+    for begin, end in pairwise([*begins.tolist(), len(file)]):
+        if not read.asked.clock.is_told:
+            _refuse_another_zone(table, time[begin:end], counts_from_1970=bool(read.asked.clock.form.unit))
+        if table.is_bars:
+            told = spacing_of(table, Series.of(time[begin:end], instrument[begin:end]), classes, calendar)
+            if ((lengths > 0) & (told.lengths > 0) & (lengths != told.lengths)).any():
+                return False
+            np.maximum(lengths, told.lengths, out=lengths)
+            marks.add(told.mark_last_second)
+    return len(marks) < 2
+
+
+def _part(
+    table: Table, read: _Read, roster: Roster, instrument: Integers, window: tuple[int, int], calendar: Calendar
+) -> Part:  # fmt: skip
+    """Rows whose instruments are known, as a part of the recording."""
+    columns, time = read.columns, read.columns["time"].astype(np.int64) * 1000
+    if not read.asked.clock.is_told:
+        _refuse_another_zone(table, time, counts_from_1970=bool(read.asked.clock.form.unit))
     if table.options.sort:
         order = np.argsort(time, kind="stable")
         columns = {name: values[order] for name, values in columns.items()}
         time, instrument = time[order], instrument[order]
     series = Series.of(time, instrument)
-    _refuse_unsorted(table, series, numbers, roster.names)
-    notes = [passed_over_note(kind, count, time) for kind, count in passed_over.items()]
+    _refuse_unsorted(table, series, read.numbers, roster.names)
+    notes = [passed_over_note(kind, count, series.time) for kind, count in read.passed_over.items()]
     made = None
     if table.is_bars:
         columns |= {name: printed(columns[name]) for name in BARS}
@@ -79,13 +148,13 @@ def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool, ca
         series = Series.of(time[inside], instrument[inside])
         made = made and made.within(window)
         if not inside.any():
-            return Part(NO_TICKS, NO_DEPTH, unreadable)
+            return Part(NO_TICKS, NO_DEPTH, read.unreadable)
     roster.measure(columns, series.instrument)
     notes += notes_of(columns, series, table.is_bars)
     prices = columns["open" if table.is_bars else "price"][series.order]
     if made is not None:
-        return Part(made.ticks, NO_DEPTH, unreadable, notes, made.lengths, made.ranges, series, prices)
-    return Part(*ticks_of(table, columns, series, notes), unreadable, notes, series=series, prices=prices)
+        return Part(made.ticks, NO_DEPTH, read.unreadable, notes, made.lengths, made.ranges, series, prices)
+    return Part(*ticks_of(table, columns, series, notes), read.unreadable, notes, series=series, prices=prices)
 
 
 def _read(table: Table, strict: bool) -> _Read:
@@ -112,9 +181,13 @@ def _read(table: Table, strict: bool) -> _Read:
         columns = {name: values[good] for name, values in columns.items()}
     if not len(columns["time"]):
         raise DataError(f"{table.path} has no rows that can be read", remedy="leave it out, or record it again")
-    if table.options.unit == "paise":
-        columns |= {name: values / 100 for name, values in columns.items() if _PRICES.fullmatch(name)}
-    return _Read(asked, columns, np.flatnonzero(good), unreadable, passed_over)
+    return _Read(asked, _in_rupees(table, columns), np.flatnonzero(good), unreadable, passed_over)
+
+
+def _in_rupees(table: Table, columns: dict[str, Any]) -> dict[str, Any]:
+    if table.options.unit != "paise":
+        return columns
+    return {name: values / 100 if _PRICES.fullmatch(name) else values for name, values in columns.items()}
 
 
 def _refuse_another_zone(table: Table, time: Integers, *, counts_from_1970: bool) -> None:

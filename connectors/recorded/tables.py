@@ -1,6 +1,7 @@
 """Tables: one file, opened as far as the names of its columns, text or Parquet alike."""
 
-from dataclasses import dataclass, field
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Final
@@ -19,6 +20,7 @@ DEPTH_COLUMNS: Final = [
     f"{side}{what}{n}" for n in range(1, LEVELS + 1) for side in ("bid", "ask") for what in ("", "_quantity")
 ]
 TIMES: Final = ("time", "date", "clock", "index", "traded")
+_SAMPLE: Final = 200  # rows of files that are alike
 _PARQUET: Final = (".parquet", ".parq", ".pq")
 
 
@@ -140,16 +142,19 @@ class Table:
         found = self._executed({"value": f"DISTINCT {text}"}, where, f" LIMIT {limit}").fetchall()
         return [str(value) for (value,) in found if value is not None]
 
-    def _executed(self, select: dict[str, str], where: str, tail: str = "") -> duckdb.DuckDBPyConnection:
+    def select(self, select: dict[str, str], where: str = "", tail: str = "") -> str:
+        """The text of a query."""
         listed = ", ".join(
             sql if sql.startswith("DISTINCT ") else f'{sql} AS "{name}"' for name, sql in select.items()
         )  # fmt: skip
-        condition = f" WHERE {where}" if where else ""
+        return f"SELECT {listed} FROM {self.relation}{f' WHERE {where}' if where else ''}{tail}"
+
+    def _executed(self, select: dict[str, str], where: str, tail: str = "") -> duckdb.DuckDBPyConnection:
         while True:
             try:
                 if self._rejects:
                     self.connection.execute("DROP TABLE IF EXISTS reject_errors; DROP TABLE IF EXISTS reject_scans")
-                return self.connection.execute(f"SELECT {listed} FROM {self.relation}{condition}{tail}")
+                return self.connection.execute(self.select(select, where, tail))
             except duckdb.Error as error:
                 if not self._easier(error):
                     raise _unusable(self.path, error) from error
@@ -164,7 +169,7 @@ class Table:
             self.text = self.text.copied(self.scratch)
         else:
             return False
-        self.relation = _relation(self.text, self.dialect, rejects=self._rejects)
+        self.relation = _relation([self.text], self.dialect, rejects=self._rejects)
         return True
 
     def rejected(self) -> list[tuple[int, str, str]]:
@@ -183,7 +188,7 @@ class Table:
         """Reads from a copy from now on: for a file that is not in UTF-8 somewhere behind its first lines."""
         if self.text is not None and self.dialect is not None:
             self.text = self.text.copied(self.scratch)
-            self.relation = _relation(self.text, self.dialect, rejects=self._rejects)
+            self.relation = _relation([self.text], self.dialect, rejects=self._rejects)
 
     @cached_property
     def samples(self) -> dict[str, list[str]]:
@@ -237,17 +242,40 @@ def _text(connection: duckdb.DuckDBPyConnection, path: Path, options: ReadingOpt
     places = meanings(dialect.names, options.columns)
     columns = {meaning: f"c{place}" for meaning, place in places.items()}
     called = {meaning: dialect.names[place] for meaning, place in places.items()}
-    types, relation = dict.fromkeys(columns, "VARCHAR"), _relation(text, dialect, rejects=False)
+    types, relation = dict.fromkeys(columns, "VARCHAR"), _relation([text], dialect, rejects=False)
     return Table(connection, path, dialect.names, columns, types, called, options, relation, text, dialect, scratch)
 
 
-def _relation(text: TextFile, dialect: Dialect, *, rejects: bool) -> str:
+def _relation(texts: Sequence[TextFile], dialect: Dialect, *, rejects: bool) -> str:
     declared = "{" + ", ".join(f"'c{n}': 'VARCHAR'" for n in range(len(dialect.names))) + "}"
     tolerant = ", ignore_errors=true, store_rejects=true" if rejects else ""
     return (
-        f"read_csv({_quoted(text.readable)}, header=false, auto_detect=false, columns={declared}, skip={dialect.skip}, "
-        f"delim='{dialect.delimiter}', quote='\"', escape='\"', compression='{text.compression}'{tolerant})"
+        f"read_csv([{', '.join(_quoted(text.readable) for text in texts)}], header=false, auto_detect=false, "
+        f"columns={declared}, skip={dialect.skip}, delim='{dialect.delimiter}', quote='\"', escape='\"', "
+        f"compression='{texts[0].compression}'{tolerant})"
     )
+
+
+def form_of(table: Table) -> tuple[Any, ...] | None:
+    """What files have in common that can be read in one query; `None` for what is read by itself."""
+    if table.text is None or table.dialect is None or table.is_list:
+        return None
+    dialect = table.dialect
+    return dialect.delimiter, tuple(dialect.names), dialect.skip, dialect.header, dialect.symbol, table.text.compression
+
+
+def alike(tables: Sequence[Table]) -> Table:
+    """Files of one form as one table: the rows of all of them, one file behind the other."""
+    first = tables[0]
+    if first.dialect is None:
+        raise ValueError("Parquet files are read one by one")
+    each = max(_SAMPLE // len(tables), 1)
+    rows = [row for table in tables if table.dialect is not None for row in table.dialect.rows[:each]]
+    dialect = replace(first.dialect, rows=rows)
+    relation = _relation([table.text for table in tables if table.text is not None], dialect, rejects=False)
+    made = replace(first, dialect=dialect, relation=relation)
+    made.__dict__.pop("samples", None)
+    return made
 
 
 def _quoted(path: Path) -> str:

@@ -17,7 +17,8 @@ import duckdb
 
 from connectors.errors import DataError
 
-_SAMPLE: Final = 128 * 1024  # bytes that are looked at before a file is read
+_SAMPLE: Final = 32 * 1024  # bytes that are looked at before a file is read
+_LINES: Final = 100  # of them
 _CODE_PAGE: Final = "cp1252"
 _MARKS: Final = ((b"\xef\xbb\xbf", "utf-8-sig"), (b"\xff\xfe", "utf-16"), (b"\xfe\xff", "utf-16"))
 
@@ -30,8 +31,7 @@ class TextFile:
     readable: Path
     compression: str  # as DuckDB calls it
     encoding: str
-    head: list[str]  # the first lines, without their ends; all of them where `is_whole`
-    is_whole: bool
+    head: list[str]  # the first lines, without their ends
 
     def lines(self) -> Iterator[str]:
         """All lines, without their ends."""
@@ -68,10 +68,10 @@ def opened(path: Path, folder: Path, *, copy: bool = False) -> TextFile:
     except (UnicodeDecodeError, UnicodeError, EOFError, OSError, duckdb.Error) as error:
         raise _no_text(path, error) from error
     text = start.decode("utf-8-sig", "ignore")
-    is_whole = len(start) < _SAMPLE
-    lines = text.split("\n")
+    lines = text.split("\n", _LINES)
+    is_whole = len(start) < _SAMPLE and len(lines) <= _LINES
     lines = [line.rstrip("\r") for line in (lines if is_whole else lines[:-1])]
-    return TextFile(path, readable, compression, encoding, lines, is_whole)
+    return TextFile(path, readable, compression, encoding, lines)
 
 
 def _opened(path: Path, compression: str) -> IO[bytes]:

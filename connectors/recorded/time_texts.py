@@ -6,6 +6,7 @@ Which of the first two numbers of `04/05/2024` is the day, the text does not say
 """
 
 import re
+from functools import lru_cache
 from typing import Final, NamedTuple
 
 _MONTH: Final = (
@@ -52,6 +53,7 @@ class TimeText(NamedTuple):
     is_long: bool = False  # more than six digits behind the second
 
 
+@lru_cache(maxsize=2_048)
 def read_text(text: str) -> TimeText | None:
     """The form of one text, `None` where it is none that we know.
 
