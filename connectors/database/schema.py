@@ -20,7 +20,7 @@ from connectors.errors import ConfigError
 
 __all__ = ["REVISIONS", "migrate", "open_engine", "refuse_other_revision", "revision", "shown", "translated"]
 
-REVISIONS: Final = ("0001", "0002", "0003", "0004")  # oldest first; the last is what this code reads
+REVISIONS: Final = ("0001", "0002", "0003", "0004", "0005")  # oldest first; the last is what this code reads
 
 _MIGRATIONS: Final = Path(__file__).parent / "migrations"
 _WRITERS: Final = int.from_bytes(b"panda")  # of Postgres's advisory locks, the one that every writer takes

@@ -27,6 +27,15 @@ Configuration = dict[str, str]
 _KINDS: Final[dict[Any, str]] = {str: "string", int: "int64", float: "double", bool: "boolean"}
 _OF_THE_ENVELOPE: Final = ("id", "timestamp")
 
+# Connect's converter makes 0 of text in a plain `int64`, and 10 of 10.5; of this type alone it refuses what is no whole
+# number. A transformation of each such field then makes a plain number of the moment that it is taken for.
+_CHECKED: Final = {"int64": {"name": "org.apache.kafka.connect.data.Timestamp", "version": 1}}
+_UNCHECKED: Final = frozenset({"double", "boolean"})
+_AS_NUMBER: Final = {
+    "type": "org.apache.kafka.connect.transforms.TimestampConverter$Value", "target.type": "unix",
+    "unix.precision": "milliseconds",
+}  # fmt: skip
+
 
 @dataclass(frozen=True)
 class Report:
@@ -58,7 +67,7 @@ def columns(payload: type[Payload]) -> dict[str, tuple[str, bool]]:
 def columns_of(event: str) -> dict[str, tuple[str, bool]]:
     """The columns of a report: the fields of every version of its event, so that a record of any of them is written whole.
 
-    What not every version has may be null. Raises: `ConfigError` where a name has two types.
+    What not every version has may be null. Raises: `ConfigError` where a name has two types, or one that Connect misreads.
     """
     versions = [columns(payload) for payload in payloads_of(event)]
     found: dict[str, tuple[str, bool]] = {}
@@ -69,6 +78,11 @@ def columns_of(event: str) -> dict[str, tuple[str, bool]]:
             raise ConfigError(
                 f"field {name} of {event} is {' and '.join(sorted(kinds))} in its versions, a report has one column for it",
                 remedy="give the field of the newer version another name",
+            )
+        if kinds & _UNCHECKED:
+            raise ConfigError(
+                f"field {name} of {event} is {kinds.pop()}, of which Connect makes 0 or false where a record has text",
+                remedy="let a report have text and whole numbers alone",
             )
         found[name] = (kinds.pop(), len(mine) < len(versions) or any(optional for _, optional in mine))
     return found
@@ -89,7 +103,10 @@ def _kind(hint: Any) -> tuple[str | None, bool]:
 
 def schema_content(name: str) -> str:
     """The schema by which Connect reads plain JSON events of this type, of any version; what it does not name is not read."""
-    data = [{"field": f, "type": kind, "optional": optional} for f, (kind, optional) in columns_of(name).items()]
+    data = [
+        {"field": f, "type": kind, "optional": optional} | _CHECKED.get(kind, {})
+        for f, (kind, optional) in columns_of(name).items()
+    ]
     envelope: list[dict[str, Any]] = [
         {"field": field, "type": "string", "optional": False} for field in _OF_THE_ENVELOPE
     ]
@@ -102,7 +119,10 @@ def report(of: Report, broker: str) -> Configuration:
     """The sink of one report of one broker."""
     topic = of.topic.of(broker)
     (event,) = topic.payloads
-    return _read("report.json", broker) | {
+    fixed, numbers = _read("report.json", broker), [f for f, (kind, _) in columns_of(event).items() if kind in _CHECKED]
+    return fixed | {
+        "transforms": ",".join((fixed["transforms"], *numbers)),
+        **{f"transforms.{f}.{name}": value for f in numbers for name, value in (_AS_NUMBER | {"field": f}).items()},
         "topics": topic.name,
         "collection.name.format": f"{broker}.{of.table}",
         "value.converter.schema.content": schema_content(event),

@@ -243,6 +243,13 @@ def fill(n, **changes):
     return encode(envelope(replace(filled, **changes), id=id, time_ns=time_ns, source="pipeline", broker="paper"))
 
 
+def with_quantity(n, quantity):
+    """A fill as another program may write it."""
+    written = json.loads(fill(n))
+    written["data"]["quantity"] = quantity
+    return json.dumps(written).encode()
+
+
 def publish(platform, *values):
     producer = Producer(platform.client())
     for key, value in values:
@@ -261,11 +268,23 @@ def test_a_fill_sent_twice_is_one_row_and_what_cannot_be_read_is_a_dead_letter_w
     no_price = json.loads(fill(3))
     del no_price["data"]["price"]
     broken = [(b"broken", b"{broken"), (b"no-price", json.dumps(no_price).encode())]
-    publish(platform, (b"1", fill(1)), (b"1", fill(1)), *broken, (b"gone", None), (b"2", fill(2, price="1e9")))
+    broken += [(b"count", with_quantity(3, wrong)) for wrong in ("1000", "ten", 10.5, True, None)]
+    large = fill(4, quantity=2**53 + 1, price="9223372036854.775807")
+    publish(
+        platform,
+        (b"1", fill(1)),
+        (b"1", fill(1)),
+        *broken,
+        (b"gone", None),
+        (b"2", fill(2, price="1e9")),
+        (b"4", large),
+    )
 
-    until(lambda: len(reported(admin)) == 2)
-    assert reported(admin) == [("o1", 10, "2501.255000"), ("o2", 10, None)]
-    until(lambda: len(dead_letters.read()) == 2)
+    until(lambda: len(reported(admin)) == 3)
+    assert reported(admin) == [
+        ("o1", 10, "2501.255000"), ("o2", 10, None), ("o4", 9_007_199_254_740_993, "9223372036854.775807"),
+    ]  # fmt: skip
+    until(lambda: len(dead_letters.read()) == len(broken))
     assert sorted(dead_letters.read()) == sorted(broken)
     assert deployed.connectors()[FILLS].running
 
@@ -274,7 +293,7 @@ def test_a_failed_connector_is_seen_restarted_and_given_up_only_after_its_limit(
     alerts = []
     watchdog = Watchdog(deployed, [FILLS], alerts.append, limit=1)
     admin.execute("alter table paper.fills add constraint nobody_buys check (side <> 'BUY') not valid")
-    publish(platform, (b"4", fill(4)))
+    publish(platform, (b"5", fill(5)))
     until(lambda: deployed.connectors()[FILLS].failed)
     assert "task 0 failed" in deployed.connectors()[FILLS].told
     assert [state.what for state in step.status() if not state.ok] == [f"connector {FILLS}"]
@@ -292,7 +311,7 @@ def test_a_failed_connector_is_seen_restarted_and_given_up_only_after_its_limit(
     (change,) = step.plan()
     assert change.line.startswith(f"~ connector {FILLS}: restart: task 0 failed")
     step.apply([change])
-    until(lambda: ("o4", 10, "2501.255000") in reported(admin))
+    until(lambda: ("o5", 10, "2501.255000") in reported(admin))
 
 
 # --- what goes wrong --------------------------------------------------------------------------------------------------

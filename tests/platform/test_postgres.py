@@ -99,14 +99,15 @@ def test_money_of_a_report_is_numeric_in_its_view_and_what_is_no_number_is_null(
         url,
         "INSERT INTO paper.fills (id, timestamp, order_id, account, strategy, tradingsymbol, side, instrument_token, "
         "quantity, remaining, position, price, value, charges, realised_pnl, average_price, slippage) VALUES "
-        f"('1', '2026-11-20T09:15:00.123456Z', {values}, '2501.255', '25012.55', '-0.000001', 'abc', '0', '1e5')",
+        f"('1', '2026-11-20T09:15:00.123456Z', {values}, '2501.255000', '9223372036854.775807', '-0.000001', 'abc', '0', "
+        "'1e5')",
     )
     ((moment, *amounts),) = query(
         url, "SELECT timestamp, price, value, charges, realised_pnl, average_price, slippage FROM paper.fill_report"
     )
     assert moment.isoformat() == "2026-11-20T09:15:00.123456+00:00"
     assert [None if amount is None else str(amount) for amount in amounts] == [
-        "2501.255000", "25012.550000", "-0.000001", None, "0.000000", None,
+        "2501.255000", "9223372036854.775807", "-0.000001", None, "0", None,
     ]  # fmt: skip
 
 

@@ -83,19 +83,19 @@ def test_lists_and_parts_of_an_event_have_no_column_and_what_may_be_null_says_so
 def test_a_report_has_the_columns_of_every_version_of_its_event_and_one_type_for_each(monkeypatch):
     class Now(Payload, frozen=True):
         order: str
-        price: float
+        price: int
         venue: str | None = None
 
     class Before(Payload, frozen=True):
         order: str
-        cost: float
+        cost: int
 
     class Odd(Payload, frozen=True):
         order: int
 
     monkeypatch.setattr("deploy.connect.declared.payloads_of", lambda name: [Before, Now])
     assert columns_of("fill") == {
-        "order": ("string", False), "price": ("double", True), "venue": ("string", True), "cost": ("double", True),
+        "order": ("string", False), "price": ("int64", True), "venue": ("string", True), "cost": ("int64", True),
     }  # fmt: skip
 
     monkeypatch.setattr("deploy.connect.declared.payloads_of", lambda name: [Odd, Now])
@@ -376,3 +376,12 @@ def test_trouble_that_shows_in_no_task_is_told(watched):
     watchdog.check = lambda: None
     look()
     assert alerts == [("critical", "connect.check"), ("info", "connect.check_over")]
+
+
+@pytest.mark.parametrize(("kind", "called"), [(float, "double"), (bool, "boolean")])
+def test_a_report_with_a_number_that_connect_would_misread_is_refused(monkeypatch, kind, called):
+    fields = msgspec.defstruct("Fill", [("quantity", int), ("share", kind)])
+    monkeypatch.setattr("deploy.connect.declared.payloads_of", lambda event: (fields,))
+
+    with pytest.raises(ConfigError, match=f"field share of fill is {called}, of which Connect makes 0 or false"):
+        columns_of("fill")
