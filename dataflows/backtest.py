@@ -27,7 +27,7 @@ from functions.orders import CNC, TOLD_SUBMITTED
 from functions.portfolio import ACCOUNT, ACCOUNT_LEVEL, FILL, NOBODY
 from functions.press import average_price
 from functions.publication import Publication, Publisher
-from functions.quality import failed, judge, no_ticks_seen, reasons
+from functions.quality import Bounds, bounds_of, failed, judge, no_ticks_seen, reasons
 from functions.risk import refusal_counts
 from functions.shard import Shard
 from functions.ticks import FAULTS, NO_DEPTH, NO_RANGES, Rows, copied
@@ -126,13 +126,13 @@ def run(
     publisher = Publisher(shard, account.broker) if on_events else None
     name_tick = _tick_names(ticks, shard.tokens) if on_events else None
     outcome = Outcome(shard, ticks=len(ticks), dates=dates(ticks))
-    seen = no_ticks_seen(len(instruments))
+    seen, bounds = no_ticks_seen(len(instruments)), bounds_of(shard.tables.calendar)
     fills: list[Rows] = []
     refused: list[Rows] = []
     began = time.perf_counter()
     for start in range(0, len(ticks), batch):
         part = copied(ticks[start : start + batch])
-        kept = _gate(part, seen, outcome)
+        kept = _gate(part, seen, bounds, outcome)
         accepted = part if kept is None else part[kept]
         depth = _beside(levels, start, start + batch, kept)
         extents = _beside(ranges, start, start + batch, kept)
@@ -192,9 +192,9 @@ def _highest_gross(snapshots: Rows) -> int:
     return int(gross.max()) if len(gross) else 0
 
 
-def _gate(part: Rows, seen: Rows, outcome: Outcome) -> Rows | None:
+def _gate(part: Rows, seen: Rows, bounds: Bounds, outcome: Outcome) -> Rows | None:
     """Which rows pass, or None where all do."""
-    if not judge(records(part), records(seen)):
+    if not judge(records(part), records(seen), *bounds):
         return None
     bad = part["quality"] & FAULTS
     for bits, count in zip(*np.unique(bad[bad != 0], return_counts=True), strict=True):

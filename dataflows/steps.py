@@ -33,7 +33,7 @@ from functions.ids import ID_LENGTH
 from functions.kernel import records as as_records
 from functions.poison import ALREADY_REPLAYED, NO_LIMIT, TRIPPED, Limit, Notice, Watch
 from functions.publication import Publication
-from functions.quality import PASSED_BY, failed, judge, no_ticks_seen, passed_by, reasons
+from functions.quality import PASSED_BY, Bounds, bounds_of, failed, judge, no_ticks_seen, passed_by, reasons
 from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
 from functions.signals import NO_SIGNALS
 from functions.ticks import FAULTS, NO_DEPTH, Rows, copied, depth, ranges
@@ -71,8 +71,9 @@ class Gate:
 
     name = "gate"
 
-    def __init__(self, instruments: int) -> None:
+    def __init__(self, instruments: int, bounds: Bounds) -> None:
         self.seen = no_ticks_seen(instruments)
+        self._bounds = bounds
         self.watch = Watch()
         self.dropped: dict[str, int] = {}
         self._untold: dict[str, int] = {}  # dropped since the last marker, by topic and reason
@@ -96,7 +97,7 @@ class Gate:
     def _judge(self, ticks: Rows, received: Received) -> int:
         """Writes the quality of every row; returns how many failed."""
         if not received.replayed:
-            return judge(as_records(ticks), as_records(self.seen))
+            return judge(as_records(ticks), as_records(self.seen), *self._bounds)
         count = 0
         for n, record in enumerate(received.records):
             row = ticks[n : n + 1]
@@ -104,7 +105,7 @@ class Gate:
                 row["quality"] = PASSED_BY
                 count += 1
             else:
-                count += judge(as_records(row), as_records(self.seen))
+                count += judge(as_records(row), as_records(self.seen), *self._bounds)
         return count
 
     def _drop(self, work: Work, ticks: Rows) -> None:
@@ -159,7 +160,7 @@ class Gate:
 
     def with_instruments(self, index_of: dict[int, int], tokens: list[int]) -> "Gate":
         """The gate of other instruments, which has seen what this one has."""
-        gate = Gate(len(tokens))
+        gate = Gate(len(tokens), self._bounds)
         gate.dropped = self.dropped
         gate.watch = self.watch
         for n, token in enumerate(tokens):
@@ -390,7 +391,8 @@ def parts(made_of: Configuration, broker: str, key: str, seat: Seat = ALONE) -> 
 
 
 def steps(desk: Desk, key: str) -> Parts:
-    return Parts(desk, Gate(len(desk.made_of.instruments)), Signals(desk), Account(desk), Publish(desk, key))
+    gate = Gate(len(desk.made_of.instruments), bounds_of(desk.shard.tables.calendar))
+    return Parts(desk, gate, Signals(desk), Account(desk), Publish(desk, key))
 
 
 def restored(state: dict[str, bytes], broker: str, key: str, seat: Seat = ALONE) -> Parts:

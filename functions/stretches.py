@@ -2,7 +2,8 @@
 
     simulated or recorded chunks ─► with the clock among their ticks ─► stretches
 
-The clock strikes every whole second of market time, from the first tick of a day until its last session closes.
+The clock strikes every whole second of market time, from that of the first tick of a day until its last session closes. So
+no tick comes before its day has been struck, and one whose time is far ahead of the clock is wrong (`functions.quality`).
 """
 
 from collections.abc import Iterator
@@ -80,8 +81,9 @@ def with_clock(
     for chunk in chunks:
         ticks = np.maximum.accumulate(chunk.ticks["time"]) if len(chunk.ticks) else chunk.ticks["time"]
         if reached is None:
-            reached = (int(ticks[0]) if len(ticks) else chunk.until) - 1
-            until = reached + 1 + int(market_seconds * SECOND) if market_seconds is not None else None
+            begins = int(ticks[0]) if len(ticks) else chunk.until
+            reached = begins // SECOND * SECOND - 1
+            until = begins + int(market_seconds * SECOND) if market_seconds is not None else None
         first = max(int(ticks[0]), reached) if len(ticks) else reached
         clock = np.concatenate([calendar.seconds_passed(reached, first), calendar.seconds_passed(first, chunk.until)])
         times = np.concatenate([clock, ticks])

@@ -42,6 +42,18 @@ def test_the_gate_counts_what_it_drops_by_reason():
     assert made.gate.dropped == {"bad_price": 2, "time_backwards": 1}
 
 
+def test_a_tick_of_2099_is_a_dead_letter_and_those_behind_it_are_traded(run):
+    log = Log()
+    in_2099 = 73 * 365.25 * 86_400
+    received = log.ticks(tick(100.0, 1), tick(100.0, in_2099), tick(101.0, 2), tick(101.0, 3))
+
+    batches = run(desk(), [received])
+
+    assert dead(batches) == [("gate", "from_the_future", "from_the_future", received.records[1].value)]
+    [(_, fill)] = [(topic, event) for topic, event in told(batches) if topic == "orders.filled"]
+    assert (fill.data.side, fill.data.quantity, fill.data.price) == ("BUY", 10, "101.00")
+
+
 def test_a_gates_memory_of_fewer_instruments_is_refused():
     with pytest.raises(ValueError, match="gate: 64 bytes in the snapshot, 128 here"):
         desk().gate.load(bytes(64))

@@ -31,11 +31,12 @@ def test_ticks_and_the_seconds_between_them_are_numbered_together_in_the_order_o
         ("2026-11-20 10:00:02", TOKEN, 100.05),
     ))  # fmt: skip
     assert told(records) == [
-        (0, "20 10:00:00.250000", "tick", 100.0),
-        (1, "20 10:00:01.000000", "clock", None),
-        (2, "20 10:00:02.000000", "clock", None),
-        (3, "20 10:00:02.000000", "tick", 50.0),
-        (4, "20 10:00:02.000000", "tick", 100.05),
+        (0, "20 10:00:00.000000", "clock", None),
+        (1, "20 10:00:00.250000", "tick", 100.0),
+        (2, "20 10:00:01.000000", "clock", None),
+        (3, "20 10:00:02.000000", "clock", None),
+        (4, "20 10:00:02.000000", "tick", 50.0),
+        (5, "20 10:00:02.000000", "tick", 100.05),
     ]
 
 
@@ -57,7 +58,7 @@ def test_an_id_says_which_of_the_ticks_at_one_instant_it_is_as_a_backtest_counts
 
 def test_the_key_of_a_tick_is_its_token_and_that_of_the_clock_is_clock():
     records = fed(recording(("2026-11-20 10:00:00.5", TOKEN, 1.0)))
-    assert [(r.topic, r.key) for r in records[:2]] == [("market.ticks", b"738561"), ("market.clock", b"clock")]
+    assert [(r.topic, r.key) for r in records[:2]] == [("market.clock", b"clock"), ("market.ticks", b"738561")]
 
 
 def test_a_tick_says_everything_that_was_recorded():
@@ -121,7 +122,7 @@ def test_the_end_of_the_data_is_an_alert():
     last = fed(recording(("2026-11-20 10:00:00.5", TOKEN, 1.0)))[-1]
     alert = decode(last.value or b"").data
     assert (last.topic, alert.severity, alert.code) == (SYSTEM_ALERTS.name, "info", "feed.finished")
-    assert alert.message == "1 ticks (0 bad) and 1 seconds fed, 0 rows unreadable; the data ends here"
+    assert alert.message == "1 ticks (0 bad) and 2 seconds fed, 0 rows unreadable; the data ends here"
 
 
 def simulated_minutes(rate: float, minutes: int = 5) -> tuple[list[Outgoing], Events]:

@@ -20,12 +20,13 @@ from tests.tables import CALENDAR
 
 def test_the_market_reaches_the_second_after_the_last_tick():
     records = fed(recording(("2026-11-20 10:00:00.250", TOKEN, 100.0)))
-    assert told(records)[-1] == (1, "20 10:00:01.000000", "clock", None)
+    assert told(records)[-1] == (2, "20 10:00:01.000000", "clock", None)
 
 
 def test_over_a_night_the_clock_runs_to_the_close_and_goes_on_with_the_next_tick():
     records = fed(recording(("2026-11-20 15:39:57.5", TOKEN, 1.0), ("2026-11-23 09:15:00.5", TOKEN, 1.05)))
     assert [(time, name) for _, time, name, _ in told(records)] == [
+        ("20 15:39:57.000000", "clock"),
         ("20 15:39:57.500000", "tick"),
         ("20 15:39:58.000000", "clock"),
         ("20 15:39:59.000000", "clock"),

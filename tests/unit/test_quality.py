@@ -1,19 +1,40 @@
 """The gate: each reason made to drop a tick alone, at its boundary from both sides."""
 
+from datetime import datetime
+
 import numpy as np
 import pytest
 
-from functions.kernel import records
-from functions.quality import BAD_PRICE, MAX_PRICE, REASONS, failed, judge, no_ticks_seen, reasons
+from functions.calendar import INDIA
+from functions.kernel import borrow, entry, records
+from functions.quality import (
+    BAD_PRICE,
+    MAX_PRICE,
+    REASONS,
+    bounds_of,
+    failed,
+    judge,
+    latest_time,
+    no_ticks_seen,
+    reasons,
+)
 from functions.ticks import OPENING, UNKNOWN, UNTRADED
 from tests.desk import TEN, bar, clock, tick, tick_rows
+from tests.tables import CALENDAR
+
+BOUNDS = bounds_of(CALENDAR)
+
+
+@entry
+def compiled_latest(clock, hours, first_day):
+    return latest_time(clock, borrow(hours), first_day)
 
 
 def judged(*ticks, seen=None):
     """The reasons of every tick; None = it passes."""
     rows = tick_rows(ticks)
     seen = no_ticks_seen(2) if seen is None else seen
-    count = judge(records(rows), records(seen))
+    count = judge(records(rows), records(seen), *BOUNDS)
     named = [reasons(int(bits)) or None for bits in rows["quality"]]
     assert count == sum(bits is not None for bits in named)
     return named
@@ -68,14 +89,14 @@ def test_a_tick_that_differs_in_one_thing_is_no_repetition(field):
     rows = tick_rows([tick(100.0, 1), tick(100.0, 1)])
     rows[field][1] += 1
 
-    assert judge(records(rows), records(no_ticks_seen(1))) == 0
+    assert judge(records(rows), records(no_ticks_seen(1)), *BOUNDS) == 0
 
 
 def test_the_first_tick_is_compared_with_nothing():
     rows = tick_rows([tick(100.0)])
     rows["time"] = 0
 
-    assert judge(records(rows), records(no_ticks_seen(1))) == 0
+    assert judge(records(rows), records(no_ticks_seen(1)), *BOUNDS) == 0
 
 
 def test_every_reason_that_holds_is_named():
@@ -105,7 +126,7 @@ def test_an_old_verdict_is_written_over_and_the_marks_of_a_bar_stay():
     rows = tick_rows([tick(100.0), tick(-1.0, 1)])
     rows["quality"] = 15 | OPENING | UNTRADED
 
-    assert judge(records(rows), records(no_ticks_seen(1))) == 1
+    assert judge(records(rows), records(no_ticks_seen(1)), *BOUNDS) == 1
 
     assert rows["quality"].tolist() == [OPENING | UNTRADED, BAD_PRICE | OPENING | UNTRADED]
     assert failed(rows).tolist() == [False, True]
@@ -117,11 +138,77 @@ def test_a_bar_that_is_there_twice_is_dropped_once_and_its_close_is_no_repetitio
     assert judged(opening, opening, closing, closing) == [None, ["duplicate"], None, ["duplicate"]]
 
 
+# --- times that have not come -----------------------------------------------------------------------------------------
+
+FUTURE = ["from_the_future"]
+
+
+def moment(text):
+    """Seconds after ten on 6 May 2026 of a time in India."""
+    return (int(datetime.fromisoformat(text).replace(tzinfo=INDIA).timestamp()) * 10**9 - TEN) // 10**9
+
+
+def test_a_tick_of_2099_is_dropped_and_the_ordinary_ones_behind_it_pass():
+    far = moment("2099-05-06 10:00")
+
+    assert judged(clock(0), tick(100.0, 1), tick(100.0, far), tick(100.5, 2), tick(50.0, 2, instrument=1)) == [
+        None, None, FUTURE, None, None,
+    ]  # fmt: skip
+    assert judged(tick(100.0, far), tick(100.5, 2)) == [FUTURE, None]  # no clock has struck yet
+
+
+@pytest.mark.parametrize(("ahead_ns", "expected"), [(0, None), (60 * 10**9, None), (60 * 10**9 + 1, FUTURE)])
+def test_within_the_session_a_tick_may_be_a_minute_ahead_of_the_clock_and_no_more(ahead_ns, expected):
+    rows = tick_rows([clock(100), tick(100.0, 100)])
+    rows["time"][1] += ahead_ns
+
+    judge(records(rows), records(no_ticks_seen(1)), *BOUNDS)
+
+    assert (reasons(int(rows["quality"][1])) or None) == expected
+
+
+@pytest.mark.parametrize(
+    ("struck", "latest"),
+    [
+        ("2026-05-06 09:07:01", "2026-05-06 09:08:01"),  # the first tick of the day has come before the open
+        ("2026-05-06 10:00", "2026-05-06 10:01"),
+        ("2026-05-06 15:29:59", "2026-05-06 15:30:59"),
+        ("2026-05-06 15:30", "2026-05-07 09:16"),  # after the close: the next day's open, and a minute
+        ("2026-05-08 15:30", "2026-05-11 09:16"),  # Friday
+        ("2026-04-30 15:30", "2026-05-04 09:16"),  # Thursday before Maharashtra Day and a weekend
+        ("2026-05-10 11:00", "2026-05-11 09:16"),  # Sunday
+        ("2026-08-04 15:39:59", "2026-08-04 15:40:59"),  # derivatives until 15:40, since August
+        ("2024-03-02 10:30", "2024-03-02 10:31"),  # between the two parts of a Saturday
+        ("2024-03-02 12:30", "2024-03-04 09:16"),
+        ("2004-12-31 10:00", "2005-01-03 09:56"),  # before the calendar
+        ("2026-12-31 15:40", "2027-01-01 00:00"),  # after its last session
+    ],
+)
+def test_what_the_clock_has_struck_last_bounds_how_late_it_can_be(struck, latest):
+    found = compiled_latest(TEN + moment(struck) * 10**9, *BOUNDS)
+
+    assert found == TEN + moment(latest) * 10**9 - (1 if latest.startswith("2027") else 0)
+
+
+def test_a_clock_that_goes_on_lets_later_ticks_pass_in_the_same_batch():
+    assert judged(clock(0), tick(100.0, 3_600), clock(3_600), tick(100.0, 3_600)) == [None, FUTURE, None, None]
+
+
+def test_a_clock_may_strike_on_any_later_day_of_the_calendar_and_on_none_beyond_it():
+    last, beyond = moment("2026-12-31 15:00"), moment("2027-01-01 00:00")
+
+    assert judged(clock(0), clock(beyond), clock(last), tick(100.0, last)) == [None, FUTURE, None, None]
+
+
+def test_a_dropped_clock_allows_nothing():
+    assert judged(clock(0), clock(moment("2099-05-06 10:00")), tick(100.0, 3_600)) == [None, FUTURE, FUTURE]
+
+
 def test_no_ticks_are_no_failures():
     assert judged() == []
 
 
 def test_every_bit_has_a_name_of_its_own():
-    assert list(REASONS) == [1, 2, 4, 8, 16]
+    assert list(REASONS) == [1, 2, 4, 8, 16, 32]
     assert reasons(15) == ["unknown_instrument", "bad_price", "time_backwards", "duplicate"]
     assert reasons(0) == []

@@ -24,7 +24,7 @@ from functions.events import InstrumentConfig
 from functions.kernel import records
 from functions.money import micro
 from functions.price_paths import CALM, INSTRUMENTS, TURBULENT, Market, Simulated, path
-from functions.quality import judge, no_ticks_seen
+from functions.quality import bounds_of, judge, no_ticks_seen
 from functions.simulator import BLOCK_S, day
 from functions.ticks import UNKNOWN
 from tests.tables import CALENDAR
@@ -235,7 +235,7 @@ def test_prices_sometimes_gap(friday):
 @pytest.mark.compiled
 def test_a_clean_day_passes_the_gate_whole(friday):
     ticks = friday.ticks.copy()
-    assert judge(records(ticks), records(no_ticks_seen(len(INSTRUMENTS)))) == 0
+    assert judge(records(ticks), records(no_ticks_seen(len(INSTRUMENTS))), *bounds_of(CALENDAR)) == 0
 
 
 def test_bad_ticks_come_at_the_rate_asked_for_and_of_every_kind(bad_friday):
@@ -268,7 +268,7 @@ def test_each_bad_tick_is_bad_in_the_way_it_is_labelled(bad_friday):
 def test_the_gate_drops_exactly_the_bad_ticks_that_reach_it(bad_friday):
     ticks = bad_friday.ticks[(bad_friday.faults != UNDECODABLE) & (bad_friday.faults != MISSING_FIELD)]
     faults = bad_friday.faults[(bad_friday.faults != UNDECODABLE) & (bad_friday.faults != MISSING_FIELD)]
-    judge(records(ticks), records(no_ticks_seen(len(INSTRUMENTS))))
+    judge(records(ticks), records(no_ticks_seen(len(INSTRUMENTS))), *bounds_of(CALENDAR))
     assert ((ticks["quality"] != 0) == (faults != 0)).all()
 
 
