@@ -5,6 +5,10 @@ import os
 import signal
 import sys
 import threading
+import time
+from typing import Final
+
+BEGAN: Final = time.perf_counter()  # of the process, but for Python's own start
 
 
 def main() -> None:

@@ -1,12 +1,15 @@
 """`panda backtest`."""
 
+import time
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 import typer
 
+from cli import BEGAN
 from cli.commands import as_line
+from cli.summary import lines, summary, width_of_output
 from connectors.ending import interruptible
 from connectors.errors import ConfigError, DataError, PipelineError
 from connectors.market_tables import EXTEND, in_force, warn_of_end
@@ -19,6 +22,7 @@ from functions.configuration import validate_account
 from functions.costs import VENUES, Unpriced
 from functions.events import AccountConfig, InstrumentConfig, PaperVenue, RiskLimits, StrategyConfig
 from functions.instruments import segments, venue
+from functions.limits import LOOSEST, with_limits
 from functions.market_tables import MarketTables
 from strategies.protocol import Parameter, StrategyError, Value
 from strategies.registry import load, parameters_of
@@ -37,6 +41,8 @@ class BacktestOptions:
     slippage_bps: str = "0"
     charges: bool = True
     max_position: int | None = None
+    limits: tuple[str, ...] = ()  # name=value
+    no_limits: bool = False  # but for those named
     capital: str = "1000000"
     reading: ReadingOptions = AS_THEY_SAY
     charges_as_of: str = ""  # a day whose charges hold for all days
@@ -65,6 +71,27 @@ def _parameters(options: BacktestOptions) -> dict[str, Value]:
             raise ConfigError(f"--param takes name=value, was {pair!r}", remedy="e.g. --param window=30")
         given[name] = _value(name, text, specification.get(name))
     return given
+
+
+def _limits(options: BacktestOptions) -> RiskLimits:
+    """The risk limits of the account; their bounds are looked at with the rest of it. Raises: `ConfigError`."""
+    given: dict[str, str] = {}
+    if options.max_position is not None:
+        given["max_position"] = str(options.max_position)
+    for pair in options.limits:
+        name, equals, text = (part.strip() for part in pair.partition("="))
+        if not equals:
+            raise ConfigError(
+                f"--limit takes NAME=VALUE, was {pair!r}", remedy="e.g. --limit max_orders_per_day=100000"
+            )
+        if name in given:
+            by = " (--max-position is the same)" if options.max_position is not None and name == "max_position" else ""
+            raise ConfigError(f"--limit {name} is given twice{by}", remedy="give it once")
+        given[name] = text
+    try:
+        return with_limits(LOOSEST if options.no_limits else RiskLimits(), given)
+    except ValueError as error:
+        raise ConfigError(str(error), remedy="--limit NAME=VALUE; docs/backtest.md lists them") from error
 
 
 def _chosen(recording: Recording, wanted: str | None) -> list[InstrumentConfig]:
@@ -106,21 +133,22 @@ def _refuse_uncovered(
                 raise DataError(str(unpriced), remedy=remedy) from unpriced
 
 
-def execute(options: BacktestOptions) -> backtest.Outcome:
-    """Reads the data and runs. Raises: `ConfigError`, `DataError`."""
+def execute(options: BacktestOptions) -> tuple[backtest.Outcome, dict[str, Any]]:
+    """Reads the data and runs; returns what was done and its summary. Raises: `ConfigError`, `DataError`."""
     try:
         parameters = _parameters(options)
         tables = in_force(charges_as_of=options.charges_as_of)
         warn_of_end(tables.calendar)
-        recording = read(list(options.data), options=options.reading, calendar=tables.calendar)
         account = AccountConfig(
-            ACCOUNT, "paper", options.capital,
-            RiskLimits() if options.max_position is None else RiskLimits(max_position=options.max_position),
+            ACCOUNT, "paper", options.capital, _limits(options),
             PaperVenue(slippage_bps=options.slippage_bps, charges=options.charges),
         )  # fmt: skip
         faults = validate_account(account)
         if faults:
             raise ConfigError("; ".join(faults), remedy="correct the option")
+        began = time.perf_counter()
+        recording = read(list(options.data), options=options.reading, calendar=tables.calendar)
+        reading_s = time.perf_counter() - began
         chosen = _chosen(recording, options.instruments)
         tokens = [i.instrument_token for i in chosen]
         name = options.strategy.rpartition(":")[2].lower()
@@ -131,34 +159,22 @@ def execute(options: BacktestOptions) -> backtest.Outcome:
                 recording.ticks, recording.instruments, account, [strategy], levels=recording.depth,
                 ranges=recording.ranges, tables=tables, host=host,
             )  # fmt: skip
-        outcome.notes = recording.remarks
-        return outcome
+        whole_s = time.perf_counter() - BEGAN
+        return outcome, summary(outcome, recording.remarks, reading_s=reading_s, whole_s=whole_s)
     except StrategyError as error:
         raise ConfigError(str(error), remedy="panda strategies list") from error
 
 
 def run_backtest(options: BacktestOptions, *, as_json: bool) -> None:
     with interruptible(), kept_for_the_result():
-        outcome = execute(options)
-    summary = outcome.summary() | {"notes": outcome.notes}
+        outcome, made = execute(options)
     if options.charges_as_of:
-        summary["charges_as_of"] = options.charges_as_of
+        made["charges_as_of"] = options.charges_as_of
     if as_json:
-        as_line(summary)
-        _hint(outcome)
-        return
-    for name, value in summary.items():
-        if name == "positions":
-            typer.echo("positions" if value else f"{name:<18} none")
-            for position in value:
-                typer.echo("  {strategy} {symbol} {quantity} at {average_price}".format(**position))
-        elif name == "notes":
-            for note in value:
-                typer.echo(f"{'note':<18} {note}")
-        elif isinstance(value, dict):
-            typer.echo(f"{name:<18} " + (", ".join(f"{k} {v}" for k, v in value.items()) or "none"))
-        else:
-            typer.echo(f"{name:<18} {'none' if value is None else value}")
+        as_line(made)
+    else:
+        for line in lines(made, width_of_output()):
+            typer.echo(line)
     _hint(outcome)
 
 

@@ -141,6 +141,12 @@ def backtest(
     slippage_bps: Annotated[str, typer.Option(help="Against every market order, basis points.")] = "0",
     no_charges: Annotated[bool, typer.Option("--no-charges", help="Trade free of charges.")] = False,
     max_position: Annotated[int | None, typer.Option(help="Shares per instrument.")] = None,
+    limit: Annotated[
+        list[str] | None, typer.Option(metavar="NAME=VALUE", help="A risk limit (docs/backtest.md); repeatable.")
+    ] = None,
+    no_limits: Annotated[
+        bool, typer.Option("--no-limits", help="No risk limits but the account's money and those of --limit.")
+    ] = False,
     capital: Annotated[str, typer.Option(help="Rupees.")] = "1000000",
     charges_as_of: Annotated[str, typer.Option(help="YYYY-MM-DD: that day's charges for every day.")] = "",
     strategy_limit: Annotated[
@@ -155,8 +161,8 @@ def backtest(
     from cli.backtest import BacktestOptions, run_backtest
 
     options = BacktestOptions(
-        strategy, tuple(data), tuple(param or ()), instruments, slippage_bps, not no_charges, max_position, capital,
-        reading, charges_as_of, strategy_limit,
+        strategy, tuple(data), tuple(param or ()), instruments, slippage_bps, not no_charges, max_position,
+        tuple(limit or ()), no_limits, capital, reading, charges_as_of, strategy_limit,
     )  # fmt: skip
     run_backtest(options, as_json=json)
 

@@ -21,9 +21,10 @@ from functions.calendar import date_of, day_of
 from functions.events import AccountConfig, InstrumentConfig, StrategyConfig
 from functions.ids import tick_id
 from functions.kernel import records
+from functions.limits import LimitedBy, limited_by
 from functions.market_tables import MarketTables
 from functions.money import rupees
-from functions.orders import CNC, TOLD_SUBMITTED
+from functions.orders import CNC, REASONS, TOLD_FAILED, TOLD_SUBMITTED
 from functions.portfolio import ACCOUNT, ACCOUNT_LEVEL, FILL, NOBODY
 from functions.press import average_price
 from functions.publication import Publication, Publisher
@@ -56,9 +57,10 @@ class Outcome:
     failures: list[Failure] = field(default_factory=list)  # `row` counts from the first tick
     lost_first: str = ""  # the tick of the first of them, in words
     refusals: dict[str, int] = field(default_factory=dict)
+    limited_by: LimitedBy | None = None  # the limit that kept it from trading, if one did
+    unfilled: dict[str, int] = field(default_factory=dict)  # orders that failed, by reason
     fills: Rows = field(default_factory=lambda: np.empty(0, FILL))
-    seconds: float = 0.0
-    notes: list[str] = field(default_factory=list)  # what a reader should know about the recording
+    seconds: float = 0.0  # of deciding: reading and start-up are not in it
 
     def summary(self) -> dict[str, Any]:
         """Plain numbers: dates, counts, money as text in rupees, open positions by strategy and symbol."""
@@ -67,17 +69,19 @@ class Outcome:
         equity = account["capital"] + net_pnl
         peak = max(account["peak"], equity)
         return {
+            "limited_by": self._limited_by(),
             "first_date": self.dates[0].isoformat() if self.dates else None,
             "last_date": self.dates[1].isoformat() if self.dates else None,
             "ticks": self.ticks,
-            "seconds": round(self.seconds, 4),
-            "ticks_per_s": round(self.ticks / self.seconds) if self.seconds else 0,
+            "deciding_s": round(self.seconds, 4),
+            "deciding_ticks_per_s": round(self.ticks / self.seconds) if self.seconds else 0,
             "dropped": self.dropped,
             "signals": account["signals"],
             "rejected": account["rejected"],
             "rejected_by_rule": self.refusals,
             "orders": account["orders"],
             "fills": account["fills"],
+            "unfilled_by_reason": self.unfilled,
             "squared_off": self.squared_off,
             "squared_off_at_last_price": self.squared_off_at_last_price,
             "delivery_sold_on_the_day": delivery_sold_on_the_day(self.fills),
@@ -93,6 +97,13 @@ class Outcome:
             "max_gross_exposure": rupees(max(self.max_gross, account["gross"])),
             "positions": self._positions(),
         }
+
+    def _limited_by(self) -> dict[str, Any] | None:
+        if self.limited_by is None:
+            return None
+        limit, since, refused = self.limited_by
+        value = getattr(self.shard.account_configs[0].limits, limit)
+        return {"limit": limit, "value": str(value), "since": timestamp(since), "refused": refused}
 
     def _positions(self) -> list[dict[str, Any]]:
         books = self.shard.books[: int(self.shard.shard["booked"][0])]
@@ -151,15 +162,22 @@ def run(
             outcome.squared_off += int(
                 (decided.orders["signal"] == NOBODY)[decided.orders["told"] & TOLD_SUBMITTED > 0].sum()
             )
+            failed_for = decided.orders["reason"][decided.orders["told"] & TOLD_FAILED > 0]
+            for reason, count in zip(*np.unique(failed_for, return_counts=True), strict=True):
+                name = REASONS[int(reason)]
+                outcome.unfilled[name] = outcome.unfilled.get(name, 0) + int(count)
         outcome.max_gross = max(outcome.max_gross, _highest_gross(decided.snapshots))
         if len(decided.refusals):
-            refused.append(decided.refusals["mask"].copy())
+            refused.append(np.stack((decided.refusals["mask"], decided.refusals["time"])))
         if publisher is not None and name_tick is not None and on_events is not None:
             rows = np.arange(start, start + len(part)) if kept is None else start + np.flatnonzero(kept)
             on_events(publisher.publish(accepted, signals, decided, lambda row, rows=rows: name_tick(int(rows[row]))))
     outcome.seconds = time.perf_counter() - began
     outcome.fills = np.concatenate(fills) if fills else np.empty(0, FILL)
-    outcome.refusals = refusal_counts(np.concatenate(refused)) if refused else {}
+    if refused:
+        masks, times = np.concatenate(refused, axis=1)
+        outcome.refusals = refusal_counts(masks)
+        outcome.limited_by = limited_by(masks, times, outcome.signals)
     return outcome
 
 

@@ -2,6 +2,8 @@
 
 import numpy as np
 
+from functions.calendar import IST_OFFSET
+
 _second = (-1, "")
 
 
@@ -16,6 +18,15 @@ def timestamp(time_ns: int) -> str:
     if second != _second[0]:
         _second = (second, str(np.datetime64(second, "s")))
     return f"{_second[1]}.{rest // 1000:06d}Z"
+
+
+def in_india(time_ns: int) -> str:
+    """Date and time of day in India, to the second.
+
+    >>> in_india(1_763_697_600_123_456_789)
+    '2025-11-21 09:30:00'
+    """
+    return str(np.datetime64((time_ns + IST_OFFSET) // 1_000_000_000, "s")).replace("T", " ")
 
 
 def nanoseconds(text: str) -> int:

@@ -48,7 +48,8 @@ def test_a_backtest_prints_one_line_of_json_with_everything_promised(panda, tick
     assert summary["ticks"] == 4_000
     assert summary["signals"] == summary["rejected"] + summary["orders"] > 0
     promised = (
-        "first_date last_date ticks seconds ticks_per_s signals rejected orders fills capital realised unrealised charges "
+        "first_date last_date ticks limited_by reading_s deciding_s whole_s deciding_ticks_per_s notes "
+        "signals rejected orders fills capital realised unrealised charges "
         "net_pnl equity peak_equity max_drawdown gross_exposure max_gross_exposure positions"
     )
     assert set(promised.split()) <= set(summary)
@@ -68,7 +69,9 @@ def test_the_same_backtest_twice_is_the_same(panda, ticks_csv):
     runs = [json.loads(panda("backtest", "momentum", "--data", ticks_csv, "--json")[1]) for _ in range(2)]
 
     for run in runs:
-        del run["seconds"], run["ticks_per_s"]
+        assert 0 < run["reading_s"] + run["deciding_s"] < run["whole_s"]
+        for name in ("reading_s", "deciding_s", "whole_s", "deciding_ticks_per_s"):
+            del run[name]
     assert runs[0] == runs[1]
 
 
@@ -83,6 +86,22 @@ def test_options_change_what_they_name(panda, ticks_csv):
     assert run("--instruments", "5")["signals"] < plain["signals"]
     held = [abs(p["quantity"]) for p in run("--max-position", "3")["positions"]]
     assert max(held, default=0) <= 3
+    assert run("--limit", "max_position=3")["positions"] == run("--max-position", "3")["positions"]
+
+
+def test_a_backtest_that_a_limit_held_says_so_first(panda, ticks_csv):
+    def run(*options):
+        return panda("backtest", "momentum", "--data", ticks_csv, *options)[1]
+
+    first = run("--limit", "max_orders_per_day=1").splitlines()[0]
+    assert re.fullmatch(r"limited_by +max_orders_per_day=1 since 2026-05-06 \d\d:\d\d:\d\d IST", first)
+
+    held = json.loads(run("--limit", "max_orders_per_day=1", "--no-limits", "--json"))
+    assert (held["limited_by"]["limit"], held["orders"] - held["squared_off"]) == ("max_orders_per_day", 1)
+    assert held["limited_by"]["refused"] == held["rejected"] == held["signals"] - 1
+
+    free = json.loads(run("--no-limits", "--json"))
+    assert (free["limited_by"], free["rejected"]) == (None, 0)
 
 
 def test_a_strategy_of_ones_own_runs_from_a_file_and_from_a_module(panda, ticks_csv, tmp_path):
@@ -110,7 +129,7 @@ def test_a_backtest_notes_what_is_peculiar_about_its_recording(panda, tmp_path):
     (tmp_path / "TCS.csv").write_text("timestamp,ltp\n2026-04-01 10:00:00,1000.05\n2026-04-02 10:00:00,500.05\n")
     (tmp_path / "notes.csv").write_text("buy,milk\n1,2\n")
     _, out, _ = panda("backtest", "momentum", "--data", str(tmp_path))
-    assert "note               TCS goes from 1,000.05 to 500.05 over the night to 2026-04-02, 2 to 1" in out
+    assert "note                TCS goes from 1,000.05 to 500.05 over the night to 2026-04-02, 2 to 1" in out
     notes = json.loads(panda("backtest", "momentum", "--data", str(tmp_path), "--json")[1])["notes"]
     assert [note.split(" ")[0] for note in notes] == ["passed", "TCS"]
 
@@ -130,6 +149,20 @@ def test_a_backtest_notes_what_is_peculiar_about_its_recording(panda, tmp_path):
             ["--instruments names no instrument", "leave it out for all"],
         ),
         (["backtest", "momentum", "--slippage-bps", "-1"], ["slippage_bps"]),
+        (["backtest", "momentum", "--limit", "max_orders=1"], ["no limit is named 'max_orders'", "max_open_orders"]),
+        (["backtest", "momentum", "--limit", "max_position"], ["--limit takes NAME=VALUE, was 'max_position'"]),
+        (["backtest", "momentum", "--limit", "max_position=x"], ["max_position takes a whole number, was 'x'"]),
+        (["backtest", "momentum", "--limit", "max_position=0"], ["max_position is from 1 to 10000000, was 0"]),
+        (
+            ["backtest", "momentum", "--no-limits", "--limit", f"max_position={10**30}"],
+            [f"max_position is from 1 to 10000000, was {10**30}"],
+        ),
+        (["backtest", "momentum", "--limit", "max_daily_loss=all"], ["max_daily_loss is a number with", "'all'"]),
+        (
+            ["backtest", "momentum", "--limit", "max_position=1", "--limit", "max_position=1"],
+            ["max_position is given twice"],
+        ),
+        (["backtest", "momentum", "--limit", "max_position=1", "--max-position", "1"], ["--max-position is the same"]),
         (["backtest", "nowhere.py:Thing"], ["no file 'nowhere.py'"]),
         (["backtest", "no_module_of_mine:Thing"], ["no module 'no_module_of_mine'"]),
     ],

@@ -10,7 +10,7 @@ from functions.codec import decode
 from functions.events import PaperVenue
 from functions.ids import tick_id
 from functions.ticks import DEPTH
-from strategies.protocol import StrategyError
+from strategies.protocol import Signal, StrategyError
 from tests.desk import FREE, LAX, TEN, account, instrument, lax, strategy, tick, tick_rows
 from tests.market import walk
 
@@ -34,6 +34,19 @@ class Script:
         return {101.0: 10, 102.0: -10}.get(tick.price)
 
 
+class Waits:
+    """Asks once to buy far below the market."""
+
+    def __init__(self):
+        self.asked = False
+
+    def on_tick(self, tick):
+        if self.asked:
+            return 0
+        self.asked = True
+        return Signal(1, "LIMIT", limit=100.0)
+
+
 def scripted(*ticks, limits=LAX, venue=FREE, **more):
     plan = [strategy("s", (1,), implementation=f"{HERE}:Script")]
     return run(tick_rows(ticks), [instrument(1)], account("a", limits=limits, venue=venue), plan, **more)
@@ -43,9 +56,10 @@ def test_a_round_trip_shows_its_profit():
     outcome = scripted(tick(101.0, 1), tick(101.5, 2), tick(102.0, 3), tick(103.0, 4))
 
     summary = outcome.summary()
-    for name in ("seconds", "ticks_per_s"):
+    for name in ("deciding_s", "deciding_ticks_per_s"):
         assert summary.pop(name) >= 0
     assert summary == {
+        "limited_by": None, "unfilled_by_reason": {},
         "first_date": "2026-05-06", "last_date": "2026-05-06", "ticks": 4, "dropped": {}, "signals": 2, "rejected": 0,
         "rejected_by_rule": {}, "orders": 2, "fills": 2,
         "squared_off": 0, "squared_off_at_last_price": 0, "delivery_sold_on_the_day": 0, "capital": "1000000.00",
@@ -94,7 +108,7 @@ def test_what_an_account_held_and_lost_does_not_depend_on_the_batches(batch):
 
     summary, whole = run(*plan, batch=batch).summary(), run(*plan).summary()
 
-    for name in ("seconds", "ticks_per_s"):
+    for name in ("deciding_s", "deciding_ticks_per_s"):
         del summary[name], whole[name]
     assert summary == whole
     assert float(whole["max_gross_exposure"]) > float(whole["gross_exposure"]) > 0
@@ -108,6 +122,26 @@ def test_refusals_are_counted_by_rule():
     assert outcome.refusals == {"max_quantity": 3, "max_order_value": 3}
     assert outcome.summary()["rejected"] == 3
     assert len(outcome.fills) == 0
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_the_limit_that_refused_more_than_half_is_told_since_when(batch):
+    bought = [tick(101.0, n) for n in range(1, 6)]
+
+    summary = scripted(*bought, limits=lax(max_position=20), batch=batch).summary()
+
+    since = "2026-05-06T04:30:03.000000Z"
+    assert summary["limited_by"] == {"limit": "max_position", "value": "20", "since": since, "refused": 3}
+    assert scripted(*bought[:4], limits=lax(max_position=20), batch=batch).summary()["limited_by"] is None
+
+
+def test_an_order_that_waited_in_vain_is_counted_by_its_reason():
+    plan = [strategy("s", (1,), implementation=f"{HERE}:Waits")]
+    day = tick_rows([tick(101.0, 1), tick(101.0, 6.5 * 3600)])
+
+    outcome = run(day, [instrument(1)], account("a", limits=LAX, venue=FREE), plan)
+
+    assert (outcome.failures, outcome.unfilled) == ([], {"square_off": 1})
 
 
 def test_what_the_gate_drops_is_counted_by_its_first_reason_and_decides_nothing():
@@ -136,7 +170,7 @@ def test_a_recording_of_nothing_decides_nothing():
 
 
 def test_before_it_ran_it_has_no_speed():
-    assert Outcome(scripted().shard).summary()["ticks_per_s"] == 0
+    assert Outcome(scripted().shard).summary()["deciding_ticks_per_s"] == 0
 
 
 @pytest.mark.compiled
