@@ -10,9 +10,14 @@ CREATE OR REPLACE MACRO money(text) AS TRY_CAST(text AS DECIMAL(18, 6));
 
 -- Money over a quantity, to the micro-rupee, half up, as Redis has it: divided as whole numbers, as `/` makes a DOUBLE.
 CREATE OR REPLACE MACRO money_each(total, quantity) AS CAST(
-    CAST((2 * CAST(total * 1000000 AS HUGEINT) + quantity) // (2 * nullif(quantity, 0)) AS DECIMAL(18, 0)) * 0.000001
+    TRY_CAST((2 * CAST(total * 1000000 AS HUGEINT) + quantity) // (2 * nullif(quantity, 0)) AS DECIMAL(18, 0)) * 0.000001
     AS DECIMAL(18, 6)
 );
+
+-- A time in microseconds since the epoch; beyond the years 2000 to 2100 it is none, as for the archive.
+CREATE OR REPLACE MACRO moment(text) AS CASE
+    WHEN TRY_CAST(text AS BIGINT) BETWEEN 946684800000000 AND 4102444799999999 THEN make_timestamp(TRY_CAST(text AS BIGINT))
+END;
 
 -- A payload of an earlier version as one of today's: what `functions/versions.py` does, said in SQL. No type has had one yet;
 -- WHEN type = '…' AND version = 1 THEN … comes here with the first. A test holds the two equal.
@@ -68,8 +73,8 @@ FROM events_of('market.clock', 'market_clock');
 CREATE OR REPLACE VIEW quality AS
 SELECT timestamp, data->>'kind' AS kind, TRY_CAST(data->>'count' AS BIGINT) AS count, data->>'detail' AS detail,
     TRY_CAST(data->>'instrument_token' AS BIGINT) AS instrument_token,
-    make_timestamp(TRY_CAST(data->>'first_timestamp' AS BIGINT)) AS first_timestamp,
-    make_timestamp(TRY_CAST(data->>'last_timestamp' AS BIGINT)) AS last_timestamp, id, date
+    moment(data->>'first_timestamp') AS first_timestamp,
+    moment(data->>'last_timestamp') AS last_timestamp, id, date
 FROM events_of('market.quality', 'quality_report');
 
 -- --- signals ---------------------------------------------------------------------------------------------------------
@@ -155,9 +160,9 @@ SELECT order_id, broker, account, strategy, instrument_token, tradingsymbol, exc
         WHEN acknowledged THEN 'acknowledged'
         ELSE 'submitted'
     END AS status,
-    CAST(filled_quantity AS BIGINT) AS filled_quantity, coalesce(remaining, quantity) AS remaining,
+    TRY_CAST(filled_quantity AS BIGINT) AS filled_quantity, coalesce(remaining, quantity) AS remaining,
     money_each(filled_value, filled_quantity) AS average_price,
-    CAST(charges AS DECIMAL(18, 6)) AS charges, reason, signal_id, broker_order_id, submitted_at, updated_at, date
+    TRY_CAST(charges AS DECIMAL(18, 6)) AS charges, reason, signal_id, broker_order_id, submitted_at, updated_at, date
 FROM summed;
 
 -- --- accounts --------------------------------------------------------------------------------------------------------

@@ -2,7 +2,8 @@
 
 There a view's column is a line: name, type, then its value in each row as DuckDB casts it to text, 40 characters of it; `-`
 is NULL, `""` an empty text. An id that ends in `'` is that of a copy, which must not show. Of each kind one event is odd:
-what does not fit is NULL.
+what does not fit is NULL. Every partition begins at offset 9, and what follows lies in other files: by their names
+`0-10-12` comes before `0-9-9`.
 """
 
 import json
@@ -14,6 +15,7 @@ import duckdb
 
 from connectors.kafka.records import Record, dead_letter
 from connectors.lake.archive import Archive
+from functions.timestamps import timestamp
 from functions.topics import archived
 
 NAMES: Final = archived(("paper", "zerodha"))
@@ -29,6 +31,9 @@ ORDER: Final = {
     "rejections": "id, rule",
     "strategy_pnl": "id, strategy",
 }
+FIRST_OFFSET: Final = 9
+NOON_NS: Final = 1_778_049_000 * 10**9  # 2026-05-06 06:30:00 in UTC
+MIDNIGHT: Final = 432_000  # tenths of a second after noon
 FIRST_US: Final = 1_778_049_000_100_000  # 2026-05-06 06:30:00.1 in UTC
 
 
@@ -40,18 +45,18 @@ class Log:
         self._ends: dict[tuple[str, int], int] = {}
 
     def raw(self, topic: str, value: bytes, partition: int = 0, headers: Any = None) -> None:
-        offset = self._ends.get((topic, partition), 0)
+        offset = self._ends.get((topic, partition), FIRST_OFFSET)
         self._ends[topic, partition] = offset + 1
         self.records.append(Record(topic, partition, offset, b"key", value, headers))
 
     def tell(
         self, topic: str, id: str, tenth: int, data: Mapping[str, Any], partition: int = 0, type: str | None = None
     ) -> None:
-        """An event of so many tenths of a second after noon in India, 06:30 in UTC."""
+        """An event of so many tenths of a second after noon in India."""
         name = id.rstrip("'")
         event = {
             "id": name, "type": type or TYPES[topic.split(".")[-1]],
-            "timestamp": f"2026-05-06T06:30:{tenth // 10:02d}.{tenth % 10}00000Z", "correlation_id": f"root of {name}",
+            "timestamp": timestamp(NOON_NS + tenth * 100_000_000), "correlation_id": f"root of {name}",
             "causation_id": f"cause of {name}", "source": f"source of {name}", "version": 1, "broker": "envelope's",
             "data": data,
         }  # fmt: skip
@@ -71,12 +76,14 @@ def _market(log: Log) -> None:
         "bid": 100.25, "ask": 100.75, "bid_quantity": 5, "ask_quantity": 7, "session": 2, "sequence": 41,
         "depth": {"buy": [[100.0, 7, 1]], "sell": []},
     }  # fmt: skip
-    log.raw("market.ticks", b"no tick")
     log.tell("market.ticks", "t1", 1, tick)
+    log.raw("market.ticks", b"no tick")
     log.tell("market.ticks", "t1'", 1, tick | {"last_price": 1.0})
     log.tell("market.ticks", "t1'", 1, tick | {"last_price": 2.0}, partition=1)
     quiet = {"instrument_token": 22, "last_price": 50.0, "exchange_timestamp": FIRST_US + 100_000}
     log.tell("market.ticks", "t2", 2, quiet)
+    log.tell("market.ticks", "t3", 2, quiet | {"last_price": 50.05})  # another of the same instant
+    log.tell("market.ticks", "t3'", 2, quiet | {"last_price": 1.0}, partition=1)
     clock = {"exchange_timestamp": FIRST_US, "session": 3, "sequence": 51}
     log.tell("market.clock", "c1", 1, clock)
     log.tell("market.clock", "c1'", 1, clock | {"sequence": 50})
@@ -88,6 +95,10 @@ def _market(log: Log) -> None:
     log.tell("market.quality", "q1", 1, noticed)
     log.tell("market.quality", "q2", 2, {"kind": "duplicate", "count": 4, "detail": "seen before"})
     log.tell("market.quality", "q3", 3, odd(*noticed))
+    years = {"first_timestamp": 946_684_800_000_000, "last_timestamp": 4_102_444_799_999_999}
+    log.tell("market.quality", "q4", 4, noticed | years)
+    log.tell("market.quality", "q5", 5, noticed | {"first_timestamp": 946_684_799_999_999, "last_timestamp": 2**63 - 1})
+    log.tell("market.quality", "q6", 6, noticed | {"last_timestamp": 4_102_444_800_000_000})
 
 
 def _signals(log: Log) -> None:
@@ -123,9 +134,11 @@ def _signals(log: Log) -> None:
 
 
 def _orders(log: Log) -> None:
-    def tell(step: str, id: str, tenth: int, order: str, broker: str = "paper", **data: Any) -> None:
+    def tell(
+        step: str, id: str, tenth: int, order: str, broker: str = "paper", partition: int = 0, **data: Any
+    ) -> None:
         owner = {"order_id": order, "account": f"of {order}", "strategy": f"by {order}", "instrument_token": 11}
-        log.tell(f"{broker}.orders.{step}", id, tenth, owner | data)
+        log.tell(f"{broker}.orders.{step}", id, tenth, owner | data, partition)
 
     bought: dict[str, Any] = {
         "tradingsymbol": "TCS", "exchange": "NSE", "side": "BUY", "quantity": 10, "kind": "MARKET", "product": "MIS",
@@ -140,15 +153,16 @@ def _orders(log: Log) -> None:
         "quantity": 6, "remaining": 0, "price": "101.00", "value": "606.00", "charges": "2.00", "realised_pnl": "-7.50",
         "position": -3, "average_price": "98.123456",
     }  # fmt: skip
+    tell("submitted", "o2a", 1, "o2 cancelled after a part", **bought)
+    tell("filled", "o2b", 2, "o2 cancelled after a part", **some | {"quantity": 3, "remaining": 7, "value": "300.30"})
+    tell("failed", "o2c", 3, "o2 cancelled after a part", reason="cancelled", remaining=7)
     tell("submitted", "o1a", 1, "o1 filled", **bought)
     tell("ack", "o1b", 2, "o1 filled", broker_order_id="P1")
     tell("placed", "o1c", 3, "o1 filled", broker_order_id="P1", quantity=10)
     tell("filled", "o1d", 4, "o1 filled", **some)
-    tell("filled", "o1d'", 4, "o1 filled", **some)
+    tell("filled", "o1d'", 4, "o1 filled", partition=1, **rest)
+    tell("filled", "o1d'", 4, "o1 filled", **rest)
     tell("filled", "o1e", 5, "o1 filled", **rest)
-    tell("submitted", "o2a", 1, "o2 cancelled after a part", **bought)
-    tell("filled", "o2b", 2, "o2 cancelled after a part", **some | {"quantity": 3, "remaining": 7, "value": "300.30"})
-    tell("failed", "o2c", 3, "o2 cancelled after a part", reason="cancelled", remaining=7)
     tell("submitted", "o3a", 4, "o3 partly filled", **bought)
     tell("placed", "o3b", 5, "o3 partly filled", broker_order_id="P3", quantity=10)
     tell("filled", "o3c", 6, "o3 partly filled", **some)
@@ -171,8 +185,20 @@ def _orders(log: Log) -> None:
     tell("filled", "o8a", 9, "o8 known by a fill alone", **some | {"remaining": 5})
     tell("submitted", "o9a", 8, "o9 averages at half a micro-rupee", **bought | {"quantity": 40})
     tell("filled", "o9b", 9, "o9 averages at half a micro-rupee", **rest | {"quantity": 40, "value": "8.64426"})
+    one = {"quantity": 1, "value": "100.00"}
+    tell("submitted", "o10a", 8, "one share", **bought | {"quantity": 1})
+    tell("filled", "o10b", 9, "one share", **some | one | {"remaining": 0})
+    tell("submitted", "o11a", 8, "one share of ten", **bought)
+    tell("filled", "o11b", 9, "one share of ten", **some | one | {"remaining": 9})
+    tell("submitted", "o12a", 8, "ends with the day after", **bought)
+    tell("failed", "o12b", MIDNIGHT, "ends with the day after", reason="expired", remaining=10)
     tell("submitted", "z1a", 9, "o1 filled", "zerodha", **bought | {"quantity": 77})
     tell("submitted", "oda", 1, "odd", **odd(*bought) | {"instrument_token": "odd"})
+    much = {"quantity": 2**63 - 1, "value": "999999999999.999999", "charges": "999999999999.999999", "remaining": 1}
+    tell("filled", "o13a", 8, "too much", **some | much)
+    tell("filled", "o13b", 9, "too much", **some | much | {"quantity": 1})
+    tell("filled", "o14a", 8, "too dear", **some | much | {"quantity": 1})
+    tell("filled", "o14b", 9, "too dear", **some | much | {"quantity": 0})
     tell("filled", "odb", 2, "odd", **odd(*some) | {"instrument_token": "odd"})
 
 
@@ -232,8 +258,10 @@ def write_lake(lake: Path) -> Path:
     """The same, as the archive keeps it."""
     archive = Archive(lake, NAMES)
     archive.open()
-    archive.add(records())
-    archive.flush()
+    told = records()
+    for part in ([r for r in told if r.offset == FIRST_OFFSET], [r for r in told if r.offset > FIRST_OFFSET]):
+        archive.add(part)
+        archive.flush()
     archive.close()
     return lake
 
