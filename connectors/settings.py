@@ -238,6 +238,18 @@ class DeadLetterSettings(_Part):
         return self
 
 
+class StrategySettings(_Part):
+    """What a strategy may take of everybody's time."""
+
+    limit_s: float = Field(
+        5.0,
+        ge=0.0,
+        le=3_600.0,
+        description="Seconds that a strategy may take for a batch of at most 1 000 ticks; one that takes longer is suspended "
+        "until its configuration changes. Keep it below PANDA_DEPLOY__STUCK_S; 0 is no limit",
+    )
+
+
 class LakeSettings(_Part):
     """The Parquet archive: a directory, or a place in a bucket behind S3's protocol."""
 
@@ -333,6 +345,7 @@ class Settings(BaseSettings):
     connect: ConnectSettings = ConnectSettings()
     deploy: DeploySettings = DeploySettings()
     dead_letters: DeadLetterSettings = DeadLetterSettings()
+    strategies: StrategySettings = StrategySettings()
     lake: LakeSettings = Field(default_factory=_lake_in)
     api: ApiSettings = ApiSettings()
     log: LogSettings = LogSettings()

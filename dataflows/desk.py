@@ -27,6 +27,7 @@ from functions.signals import DEFAULT_PRODUCT, NO_SIGNALS, SIGNAL, merge
 from functions.ticks import NO_TICKS, Rows
 from functions.topics import CONFIG_ACCOUNTS, CONFIG_INSTRUMENTS, CONFIG_STRATEGIES
 from functions.versions import version_of
+from strategies.guest import Host, NoHost
 from strategies.roster import Failure, Roster, fingerprint_of
 
 ALONE: Final = Seat()  # the one shard of a broker
@@ -118,6 +119,7 @@ class Desk:
         self.broker = broker
         self.seat = seat
         self.made_of = made_of
+        self._host: Host = NoHost()
         try:
             self.shard, self.roster = _parts(made_of)
         except ValueError as error:
@@ -125,6 +127,15 @@ class Desk:
         self.begun = dict(begun or {})  # event time, ns, at which strategies began anew
         self.publisher = Publisher(self.shard, broker, self.begun)
         self.closing: list[Closing] = []
+
+    @property
+    def host(self) -> Host:
+        """Who looks after the strategies."""
+        return self._host
+
+    @host.setter
+    def host(self, host: Host) -> None:
+        self._host = self.roster.host = host
 
     # --- changes ------------------------------------------------------------------------------------------------------
 
@@ -193,7 +204,8 @@ class Desk:
         try:
             shard, roster = _parts(wanted)
             ending = self._ending(wanted)
-            roster.load(self.roster.to_bytes())
+            roster.prove()
+            roster.take_over(self.roster)
         except ValueError as error:
             raise Refused(str(error)) from error
         faults = obstacles(self.shard, shard)
@@ -217,6 +229,7 @@ class Desk:
             if names[1] not in started  # enabled again before it was closed: it is the strategy's again
         ]
         self.made_of, self.shard, self.roster, self.publisher = wanted, shard, roster, publisher
+        self.host = self._host
         self.begun = begun
         return cancelled
 
@@ -233,7 +246,7 @@ class Desk:
         made_of = Configuration(instruments, now.accounts, now.strategies, now.known, now.tables)
         desk = Desk(made_of, self.broker, self.seat, self.begun)
         hand_over(self.shard, desk.shard)
-        desk.roster.load(self.roster.to_bytes())
+        desk.roster.take_over(self.roster)
         desk.publisher.load(self.publisher.to_bytes())
         tokens = self.shard.tokens
         desk.closing = [c._replace(instrument=desk.shard.index_of[tokens[c.instrument]]) for c in self.closing]

@@ -20,6 +20,7 @@ from connectors import ending
 from connectors.errors import FatalError, PipelineError
 from dataflows.surroundings import Surroundings
 from strategies.guest import Overdue
+from strategies.parameters import StrategyError
 
 LIMIT_S: Final = 5.0  # for a batch of one strategy
 UNHEARD_S: Final = 2.0  # a strategy that is interrupted and has not ended so long after cannot be
@@ -41,7 +42,7 @@ class Watch:
 
     def __init__(self, limit_s: float) -> None:
         self.limit_s = limit_s
-        self.place: Callable[[int], str] = "tick {}".format  # how a row of the batch is called
+        self.place: Callable[[int], str] = "tick {}".format
         self._call: Call | None = None
         self._before: Surroundings | None = None
         self._lock = threading.Lock()
@@ -67,6 +68,9 @@ class Watch:
         """Where signals only set a flag, as in a flow, none is."""
         return False
 
+    def suspend(self, strategy: str, reason: str) -> NoReturn:
+        raise StrategyError(f"strategy {strategy} {reason}")
+
     def overdue(self, call: Call, took_s: float) -> None:
         """One that takes longer than it may."""
         raise NotImplementedError
@@ -85,8 +89,9 @@ class Watch:
         return self._over.is_set()
 
     def where(self, call: Call) -> str:
-        """The tick that it is at, in words."""
-        return self.place(call.at())
+        """What it is at, in words."""
+        row = call.at()
+        return "the state that it keeps" if row < 0 else self.place(row)
 
     def _look_on(self) -> None:
         every_s = min(0.25, max(self.limit_s / 10, 0.01))
@@ -125,7 +130,7 @@ class BacktestHost(Watch):
 
     def overdue(self, call: Call, took_s: float) -> None:
         if took_s > self.limit_s + UNHEARD_S:
-            _end(
+            end(
                 PipelineError(
                     f"strategy {call.name} has not come to an end on {self.where(call)} within {self.limit_s:g} s, and cannot "
                     "be interrupted", remedy="look there for a loop without end; --strategy-limit SECONDS gives it more time",
@@ -147,7 +152,7 @@ class ReplayHost(Watch):
         super().__init__(limit_s * self.MORE)
 
     def overdue(self, call: Call, took_s: float) -> None:
-        _end(
+        end(
             FatalError(
                 f"strategy {call.name} does not come to an end on {self.where(call)}, where it did before",
                 remedy="it does not decide by its ticks alone: start the version that it was, or `panda rebuild --recorded`",
@@ -155,7 +160,7 @@ class ReplayHost(Watch):
         )
 
 
-def _end(error: PipelineError) -> NoReturn:
+def end(error: PipelineError) -> NoReturn:
     """Ends the process from any thread, with what a user reads: its main thread is held by a strategy."""
     sys.stderr.write(f"error: {error}\n")
     sys.stderr.flush()

@@ -32,6 +32,7 @@ from dataflows.recovery import (
     resumed,
     snapshots,
 )  # fmt: skip
+from dataflows.steps import unlike
 from functions.assignment import Seat
 from functions.journal import Snapshot
 
@@ -67,7 +68,7 @@ def rebuilt(journal: Journal, settings: Settings) -> tuple[Fold, Snapshot]:
         )
     snapshot = decoded(blob)
     base = _earliest(journal, snapshot.journal)
-    return resumed(journal, base, snapshot.journal, lambda at, entry, events: None), snapshot
+    return resumed(settings, journal, base, snapshot.journal), snapshot
 
 
 def _earliest(journal: Journal, end: int) -> Snapshot:
@@ -95,7 +96,7 @@ def differences(fold: Fold, snapshot: Snapshot) -> list[str]:
     """Parts of a snapshot that are not what the journal says, byte for byte."""
     state = fold.made.state()
     marker = fold.inputs.marker()
-    found = [part for part in sorted(snapshot.state) if state.get(part) != snapshot.state[part]]
+    found = unlike(state, snapshot.state)
     places = {
         "positions": listed(marker.positions) == snapshot.positions,
         "held": marker.held == snapshot.held,
@@ -127,7 +128,7 @@ def made_anew(settings: Settings, broker: str, seat: Seat = ALONE) -> Proof:
     with lease.hold(settings, seat.key(broker)), _journal(settings, broker, seat) as journal:
         log = journal.log()
         start = log.start(input_topics(broker))
-        fold = completed(journal, log, _earliest(journal, start), start)
+        fold = completed(settings, journal, log, _earliest(journal, start), start)
         opened(settings, log, fold.made, fold.inputs)
         return Proof(fold.key, fold.entries, fold.records, round(time.monotonic() - began, 3))
 

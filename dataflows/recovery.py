@@ -46,8 +46,10 @@ from dataflows.desk import (
     configuration,
     refuse_unanswered,
 )  # fmt: skip
+from dataflows.hosts import ReplayHost
 from dataflows.process import collecting_seldom, ready, stopping
-from dataflows.steps import Parts, parts, restored
+from dataflows.steps import Parts, parts, restored, unlike
+from dataflows.suspension import FlowHost
 from functions.assignment import Seat, journal_partition
 from functions.configuration import ANSWERED
 from functions.journal import (
@@ -57,6 +59,7 @@ from functions.journal import (
     Opening,
     Snapshot,
     Start,
+    Suspension,
     UnknownFormat,
     checksum,
     decode_snapshot,
@@ -74,6 +77,8 @@ from functions.topics import (
     PIPELINE_SNAPSHOTS,
     decided,
 )  # fmt: skip
+from strategies.guest import Host, NoHost
+from strategies.states import Unkept
 
 CONFIGURE: Final = "`panda db seed`, or enable an account; without Connect keep `panda run config` running"
 NOT_YET: Final = "none may be enabled until an order gateway answers for this broker; docs/runbook.md, Add a broker"
@@ -185,14 +190,21 @@ class Fold:
     """The steps at one place of the journal, with the inputs that they have read."""
 
     def __init__(
-        self, snapshot: Snapshot, broker: str, key: str, seat: Seat, read: Callable[..., list[Record]]
-    ) -> None:
+        self, snapshot: Snapshot, broker: str, key: str, seat: Seat, read: Callable[..., list[Record]],
+        host: Host | None = None,
+    ) -> None:  # fmt: skip
+        """`read` gives the records of a run; `host` looks after the strategies."""
+        self._host = host or NoHost()
         self.broker, self.key, self.seat = broker, key, seat
         self._read = read
         self.entries = self.records = 0
         self.topics = snapshot.topics
-        self.made = restored(snapshot.state, broker, key, seat)
+        self._goes_on_as(restored(snapshot.state, broker, key, seat))
         self.inputs = self._inputs(snapshot)
+
+    def _goes_on_as(self, made: Parts) -> None:
+        self.made = made
+        self.made.desk.host = self._host
 
     def _inputs(self, snapshot: Snapshot) -> Inputs:
         held = [record for run in snapshot.held for record in self._read(*run)]
@@ -219,20 +231,24 @@ class Fold:
             )  # fmt: skip
         return events
 
+    def suspension(self, at: int, suspension: Suspension) -> list[Writable]:
+        """Goes on without a strategy; what that led to."""
+        return self.made.suspend(at, suspension.strategy, suspension.reason)
+
     def opening(self, at: int, opening: Opening) -> None:
         """Goes on as the next session did, which is this state with the instruments of its day. Raises: `Diverged`."""
         snapshot = unpacked(opening)
         there = restored(snapshot.state, self.broker, self.key, self.seat)
         if opening.anew:
-            self.made = there
+            self._goes_on_as(there)
             self.inputs = self._inputs(snapshot)
             return
         here = self.made.with_instruments(there.desk.made_of.instruments).begun_as(there)
-        if here.state() != there.state():
+        if unlike(here.state(), there.state()):
             raise Diverged(
                 f"the state that shard {self.key} opened with at {at} is not the one before", remedy=SAME_CODE
             )
-        self.made = here
+        self._goes_on_as(here)
         self.inputs = inputs_at(snapshot, self.key, self.broker, here, self.inputs.order.waiting)
 
 
@@ -304,8 +320,11 @@ class Journal:
         return [(at, opening) for at, opening in openings[anew:] if opening.snapshot]
 
 
-def resumed(journal: Journal, snapshot: Snapshot, end: int, each: Callable[[int, Entry, list[Writable]], None]) -> Fold:
-    """The steps after every line that counts before `end`; `each` gets what an entry has led to again.
+def resumed(
+    settings: Settings, journal: Journal, snapshot: Snapshot, end: int,
+    each: Callable[[int, list[Writable]], None] = lambda at, events: None,
+) -> Fold:  # fmt: skip
+    """The steps after every line that counts before `end`; `each` gets what a line has led to again.
 
     Raises: `FatalError`, `Diverged`.
     """
@@ -317,8 +336,9 @@ def resumed(journal: Journal, snapshot: Snapshot, end: int, each: Callable[[int,
         with (
             collecting_seldom(),
             busy("journal", lambda: f"decides its journal again: {done:,} of {len(lines):,} lines"),
+            ReplayHost(settings.strategies.limit_s) as host,
         ):
-            fold = Fold(snapshot, journal.broker, journal.key, journal.seat, reader.take)
+            fold = Fold(snapshot, journal.broker, journal.key, journal.seat, reader.take, host)
             for at, line in lines:
                 beat()
                 done += 1
@@ -326,8 +346,10 @@ def resumed(journal: Journal, snapshot: Snapshot, end: int, each: Callable[[int,
                     fold.topics = line.topics
                 elif isinstance(line, Opening):
                     fold.opening(at, line)
+                elif isinstance(line, Suspension):
+                    each(at, fold.suspension(at, line))
                 else:
-                    each(at, line, fold.entry(at, line))
+                    each(at, fold.entry(at, line))
     finally:
         reader.close()
     took_ms = int((time.monotonic() - began) * 1000)
@@ -383,6 +405,7 @@ def recover(
     elif refusals:
         log.announce(told(refusals, made.desk, anew=True))
     opened(settings, log, made.begin(settings.dead_letters.limits), inputs)
+    made.desk.host = FlowHost(log, settings.strategies.limit_s)
     return Recovered(made, inputs, log)
 
 
@@ -402,25 +425,40 @@ def begun_anew(
 def went_on(settings: Settings, journal: Journal, log: DecisionLog, end: int, *, rebuild: bool = False) -> Fold | None:
     """The steps after all that this shard has decided, with what a crash cut off written; None: it has never begun."""
     snapshot = base_of(settings, journal, end, rebuild=rebuild)
-    return None if snapshot is None else completed(journal, log, snapshot, end)
+    return None if snapshot is None else completed(settings, journal, log, snapshot, end)
 
 
-def completed(journal: Journal, log: DecisionLog, snapshot: Snapshot, end: int) -> Fold:
+def completed(settings: Settings, journal: Journal, log: DecisionLog, snapshot: Snapshot, end: int) -> Fold:
     """The steps after every line behind a snapshot, with the outputs written that are not on the log."""
     missing = _Missing(journal, snapshot)
     written = 0
 
-    def again(at: int, entry: Entry, events: list[Writable]) -> None:
+    def again(at: int, events: list[Writable]) -> None:
         nonlocal written
         reached("replaying")
         if events:
             written += log.republish(events, at, missing)
 
-    fold = resumed(journal, snapshot, end, again)
+    fold = resumed(settings, journal, snapshot, end, again)
+    with FlowHost(log, settings.strategies.limit_s) as host:
+        fold.made.desk.host = host
+        _without_unkept(fold.made, log)
     log.flush()
     if written:
         logger().warning("pipeline.outputs_completed", shard=journal.key, events=written)
     return fold
+
+
+def _without_unkept(made: Parts, log: DecisionLog) -> None:
+    """Suspends, on the log first, each strategy that has come to keep what cannot be kept."""
+    while True:
+        try:
+            made.state()
+            return
+        except Unkept as unkept:
+            logger().error("strategy.suspended", strategy=unkept.strategy, reason=unkept.reason)
+            at = log.suspend(unkept.strategy, unkept.reason)
+            log.republish(made.suspend(at, unkept.strategy, unkept.reason), at, lambda mark: True)
 
 
 def base_of(settings: Settings, journal: Journal, end: int, *, rebuild: bool) -> Snapshot | None:

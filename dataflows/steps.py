@@ -11,7 +11,7 @@ from typing import Final
 import msgspec
 import numpy as np
 
-from connectors.errors import FatalError
+from connectors.errors import ConfigError, FatalError
 from connectors.kafka.decisions import Cut, Published
 from connectors.kafka.feed import Received
 from connectors.kafka.records import Outgoing, Record, Writable, dead_letter, place, replay_of
@@ -38,7 +38,9 @@ from functions.shard import NO_DECISIONS, Decisions, Shard, StateMismatch
 from functions.signals import NO_SIGNALS
 from functions.ticks import FAULTS, NO_DEPTH, Rows, copied, depth, ranges
 from functions.topics import COMMANDS, MARKET_CLOCK, MARKET_TICKS
-from strategies.roster import Failure
+from strategies.parameters import StrategyError
+from strategies.roster import Failure, same_states
+from strategies.states import Unkept
 
 OTHER_STATE: Final = "start the version that wrote it, or with an empty log"
 FEED: Final = MARKET_TICKS.name  # its ticks and clocks come in one order, and are counted together
@@ -203,6 +205,7 @@ class Signals:
         for record, event in work.received.events:
             if record.topic in CONFIG_TOPICS:
                 self._change(work, record, None if event is None else event.data)
+        self.desk.host.place = lambda row: _named(work.records[row])
         work.signals, failures = self.desk.on_batch(work.ticks)
         for failure in failures:
             self._lost(work, failure)
@@ -222,8 +225,8 @@ class Signals:
                 f"it has lost {failure.count} ticks and gets no more",
             )
         message = (
-            f"{failure.strategy} raised {': '.join(filter(None, (failure.error, failure.message)))} on "
-            f"{record.topic}[{record.partition}] at offset {record.offset}; {ending}"
+            f"{failure.strategy} raised {': '.join(filter(None, (failure.error, failure.message)))} on {_named(record)}; "
+            f"{ending}"
         )
         work.alerts.append(
             self.desk.publisher.alert(
@@ -257,6 +260,11 @@ class Signals:
         message = f"{record.topic} {name} at offset {record.offset}: {what}"[:MAX_MESSAGE]
         work.alerts.append(self.desk.publisher.alert(now, step, severity, code, message, name))
         logger().info(f"pipeline.{code}", topic=record.topic, key=name, offset=record.offset, what=what[:MAX_MESSAGE])
+
+
+def _named(record: Record) -> str:
+    """A record in an alert."""
+    return f"{record.topic}[{record.partition}] at offset {record.offset}"
 
 
 class Account:
@@ -322,9 +330,16 @@ class Publish:
         alerts = [self.desk.publisher.alert(*notice, self.key) for notice in work.notices]
         events: list[Writable] = [*work.ended, *decided, *work.alerts, *alerts, *work.dead]
         marker = work.received.marker
-        cut = None if marker is None else Cut({Gate.name: work.seen, **self.desk.state()}, marker)
+        cut = None if marker is None else Cut({Gate.name: work.seen, **self._state()}, marker)
         poisoned = next((notice.message for notice in work.notices if notice.code == TRIPPED), "")
         return self.key, Published(events, work.received.batch, cut, poisoned)
+
+    def _state(self) -> dict[str, bytes]:
+        """Of the desk. A strategy that has come to keep what cannot be kept is suspended, which ends the process."""
+        try:
+            return self.desk.state()
+        except Unkept as unkept:
+            self.desk.host.suspend(unkept.strategy, unkept.reason)
 
 
 def _id_of(record: Record) -> str:
@@ -357,6 +372,14 @@ class Parts:
         """What the steps keep, as at a marker."""
         return {Gate.name: self.gate.to_bytes(), **self.desk.state()}
 
+    def suspend(self, at: int, strategy: str, reason: str) -> list[Writable]:
+        """A strategy gets no more ticks, as the journal says at this offset; the alert that says so."""
+        self.desk.roster.suspend(strategy)
+        now = int(self.desk.shard.shard["now"][0])
+        message = f"{strategy} {reason}: it gets no more ticks, until its configuration changes"[:MAX_MESSAGE]
+        step = f"strategy_suspended:{at}"
+        return [self.desk.publisher.alert(now, step, "critical", "strategy_suspended", message, strategy)]
+
     def decide(self, received: Received) -> Published:
         """All steps by hand, as the flow does them."""
         return self.publish(self.account(self.signals(self.gate(received))))[1]
@@ -385,9 +408,24 @@ class Parts:
         return made
 
 
+def unlike(ours: dict[str, bytes], theirs: dict[str, bytes]) -> list[str]:
+    """The parts of a state in which another one differs."""
+    return [
+        part
+        for part in sorted(theirs)
+        if ours.get(part) != theirs.get(part)
+        and not (part == Signals.name and same_states(ours.get(part, b""), theirs.get(part, b"")))
+    ]
+
+
 def parts(made_of: Configuration, broker: str, key: str, seat: Seat = ALONE) -> Parts:
     """The steps for this configuration. Raises: `ConfigError` naming what is wrong in it."""
-    return steps(Desk(made_of, broker, seat), key)
+    made = steps(Desk(made_of, broker, seat), key)
+    try:
+        made.desk.roster.prove()
+    except StrategyError as error:
+        raise ConfigError(f"configuration cannot run: {error}", remedy="correct the strategy, or disable it") from error
+    return made
 
 
 def steps(desk: Desk, key: str) -> Parts:

@@ -82,6 +82,7 @@ class Run:
     kafka: KafkaSettings = field(default_factory=KafkaSettings)
     redis: EmbeddedRedis | None = None
     environment: dict[str, str] = field(default_factory=dict)
+    strategies: int = 0
     began: float = field(default_factory=time.monotonic)
     first_fill_s: float | None = None
     trading_began: float = 0.0
@@ -256,7 +257,8 @@ def _start_flows(run: Run) -> dict[str, Child]:
     for child in children.values():
         run.supervisor.start(child)
     _until_live(run, children["config"])
-    children["pipeline"] = Child("pipeline", _panda("run", "pipeline"), run.environment)
+    # It ends itself, to be started again, each time that it has suspended a strategy.
+    children["pipeline"] = Child("pipeline", _panda("run", "pipeline"), run.environment, restarts=run.strategies)
     children["feed"] = Child("feed", _feed_command(run.options), run.environment, stop_s=60.0, ends=True)
     run.supervisor.start(children["pipeline"])
     _until_live(run, *(child for name, child in children.items() if name not in ("config", "feed")))
@@ -319,12 +321,12 @@ def _watch(run: Run, tail: _Tail, feed: Child, display: Display) -> None:
 
 
 def _await(what: str, reached: Any, run: Run) -> None:
-    deadline = time.monotonic() + DRAIN_S
+    began = time.monotonic()
     while not reached():
         run.supervisor.check()
         if _room(run.directory) < LEAST_BYTES:
             raise _no_room(run.directory)
-        if time.monotonic() > deadline:
+        if time.monotonic() - max([began, *(child.started for child in run.supervisor.children)]) > DRAIN_S:
             raise DependencyError(f"{what} has not caught up within {DRAIN_S:g} s")
         time.sleep(0.05)
 
@@ -403,7 +405,7 @@ def run(options: DemoOptions) -> None:
         if _room(directory) < LEAST_BYTES:
             raise _no_room(directory)
         display = Display(calendar, live=not options.json, port=options.port)
-        running = Run(options, directory, Supervisor(directory / "logs"), display)
+        running = Run(options, directory, Supervisor(directory / "logs"), display, strategies=len(configured[2]))
         try:
             _start_services(running)
             store = ConfigStore(f"sqlite:///{directory / 'config.sqlite'}")

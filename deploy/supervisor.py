@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from connectors.errors import DependencyError, PipelineError
+from connectors.errors import DependencyError, PipelineError, RetryableError
 from connectors.heartbeat import READY_FILE, heartbeat_file, read
 
 _PR_SET_PDEATHSIG: Final = 1
@@ -53,6 +53,7 @@ class Child:
     stop_s: float = 10.0
     is_live: Callable[[], bool] | None = None  # None: the child creates its ready file
     ends: bool = False  # it may come to its end by itself, be it before the others are live: with 0, else it has died
+    restarts: int = 0  # how often it may end by itself to be started again, with the exit code of what may pass
     process: subprocess.Popen[bytes] | None = None
     started: float = 0.0
     live_after: float | None = None
@@ -139,9 +140,17 @@ class Supervisor:
 
     def check(self) -> None:
         """Raises: `ChildDied` for the first child that has ended without being stopped, unless it may."""
-        for child in self.children:
+        for child in list(self.children):
             if child.process is not None and child.process.poll() is not None and not self._has_ended(child):
-                raise ChildDied(child.name, child.process.returncode, self.last_lines(child))
+                self._died(child, child.process.returncode)
+
+    def _died(self, child: Child, code: int) -> None:
+        """It has ended without being stopped: it is started again where it asks for that. Raises: `ChildDied`."""
+        if code != RetryableError.exit_code or child.restarts <= 0:
+            raise ChildDied(child.name, code, self.last_lines(child))
+        child.restarts -= 1
+        self.children.remove(child)
+        self.start(child)
 
     def last_lines(self, child: Child, count: int = 15) -> str:
         log = self.log_of(child)

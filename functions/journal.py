@@ -1,6 +1,6 @@
 """The journal: in which order a worker read its inputs, written before anything that it decided on them.
 
-    Start ─► Opening ─► Entry ─► Entry ─► …          one session of one worker; the next begins with its own Start
+    Start ─► Opening ─► Entry ─► Entry ─► Suspension    one session of one worker; the next begins with its own Start
                           │        └ batches of runs (topic, partition, first and last offset), count and checksum of
                           └────────── what they led to
 
@@ -18,7 +18,7 @@ import msgspec
 
 from functions.codec import UNREADABLE
 
-JOURNAL_VERSION: Final = 1
+JOURNAL_VERSION: Final = 2  # since 2 there are suspensions; the other lines are as they were
 SNAPSHOT_VERSION: Final = 3
 NO_JOURNAL: Final = -1  # a snapshot that was written before there was one
 
@@ -74,7 +74,19 @@ class Entry(msgspec.Struct, frozen=True, array_like=True, tag=2):
     version: int = JOURNAL_VERSION
 
 
-Line = Start | Opening | Entry
+class Suspension(msgspec.Struct, frozen=True, array_like=True, tag=3):
+    """From here on a strategy gets no more ticks.
+
+    It did not come to an end in its time, or its state could not be kept: no replay would find that, so the log says it.
+    """
+
+    session: int
+    strategy: str
+    reason: str
+    version: int = JOURNAL_VERSION
+
+
+Line = Start | Opening | Entry | Suspension
 _encode = msgspec.msgpack.Encoder().encode
 _decode = msgspec.msgpack.Decoder(Line).decode
 
@@ -95,7 +107,7 @@ def decode_line(raw: bytes) -> Line:
         raise UnknownFormat(f"no line of a journal: {error}") from error
     if isinstance(line, Entry) and any(len(batch.runs) % 4 for batch in line.batches):
         raise UnknownFormat("no line of a journal: a run is four numbers")
-    if line.version != JOURNAL_VERSION:
+    if not 1 <= line.version <= JOURNAL_VERSION:
         raise UnknownFormat(f"a journal line of version {line.version}, this code knows up to {JOURNAL_VERSION}")
     return line
 

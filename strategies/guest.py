@@ -8,7 +8,7 @@ import decimal
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from contextvars import Context, copy_context
-from typing import Any, Final, NamedTuple, Protocol
+from typing import Any, Final, NamedTuple, NoReturn, Protocol
 
 from functions.events import InstrumentConfig
 from functions.signals import NO_SIGNALS
@@ -17,6 +17,7 @@ from strategies.answers import words_of
 from strategies.parameters import StrategyError
 
 EVERYTHING: Final = 1 << 62  # ticks that may be shown at once
+NO_ROW: Final = -1  # of what a strategy does that is no answer to a tick
 
 
 class Overdue(BaseException):
@@ -73,8 +74,10 @@ class Guest(Protocol):
 class Host(Protocol):
     """Whoever runs strategies in a process, and looks after what they do to it."""
 
+    place: Callable[[int], str]  # what a row of the batch is called
+
     def enter(self, name: str, at: Callable[[], int], *, is_python: bool) -> None:
-        """A strategy is about to be asked; `at` says, in any thread, at which row of the batch it is."""
+        """A strategy is about to be asked; `at` says, in any thread, at which row of the batch it is, or NO_ROW."""
 
     def leave(self) -> None:
         """It has answered. Raises: the user's Ctrl-C, where the strategy has kept it to itself."""
@@ -82,9 +85,14 @@ class Host(Protocol):
     def is_users(self, error: BaseException) -> bool:
         """Whether an error came from the user and not from the strategy."""
 
+    def suspend(self, strategy: str, reason: str) -> NoReturn:
+        """A strategy cannot go on, for a reason that its ticks do not hold: this process cannot either."""
+
 
 class NoHost:
     """Nobody looks after anything; a Ctrl-C is the user's."""
+
+    place: Callable[[int], str] = "tick {}".format
 
     def enter(self, name: str, at: Callable[[], int], *, is_python: bool) -> None:
         pass
@@ -94,6 +102,9 @@ class NoHost:
 
     def is_users(self, error: BaseException) -> bool:
         return issubclass(type(error), KeyboardInterrupt)
+
+    def suspend(self, strategy: str, reason: str) -> NoReturn:
+        raise StrategyError(f"strategy {strategy} {reason}")
 
 
 def own_context() -> Context:

@@ -28,7 +28,7 @@ from strategies.plain import PlainStrategy
 
 GROUP: Final = "alpha_panda.strategies"
 _NOT_STRATEGIES: Final = {
-    "answers", "batches", "compiled", "guest", "parameters", "plain", "protocol", "registry", "roster",
+    "answers", "batches", "compiled", "guest", "parameters", "plain", "protocol", "registry", "roster", "states",
 }  # fmt: skip
 
 

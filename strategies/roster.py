@@ -4,10 +4,7 @@ A tick reaches the strategies that take its instrument and no other, in O(1), an
 wrong costs it that tick only, and it is named; one that goes on so is suspended. The others never notice.
 """
 
-import io
-import pickle
 from collections.abc import Sequence
-from pathlib import Path
 from typing import Any, Final, NamedTuple
 
 import msgspec
@@ -17,15 +14,19 @@ from functions.events import InstrumentConfig, StrategyConfig
 from functions.kernel import records
 from functions.signals import NO_SIGNALS, merge, route
 from functions.ticks import TICK, Rows
-from strategies.guest import Answered, Guest, Host, Lost, NoHost, Overdue, all_lost, own_context
+from strategies.answers import words_of
+from strategies.guest import NO_ROW, Answered, Guest, Host, Lost, NoHost, Overdue, all_lost, own_context
 from strategies.parameters import StrategyError
-from strategies.registry import configure, module_name
+from strategies.registry import configure
+from strategies.states import Unkept, canonical, packed, unpacked
 
 _WORDS: Final = TICK.itemsize // 8
 _LAST_WORD: Final = _WORDS - 1
 assert TICK.names is not None
 assert TICK.names[-2:] == ("instrument", "quality")
 
+_State = tuple[str, str, bool, int, bytes]  # name, fingerprint, whether it gets ticks, failures, its own state
+_decode = msgspec.msgpack.Decoder(list[_State]).decode
 MAX_FAILURES: Final = 10  # then a strategy is suspended: it has failed on this many ticks
 
 
@@ -58,31 +59,19 @@ class _Member:
             self.strategy: Guest = self.context.run(configure, config.implementation, config.parameters)
             self.state: Any = self.context.run(self.strategy.start, [instruments[i] for i in own])
 
+    def take(self, state: Any) -> None:
+        """Goes on with this state. Raises: `StrategyError` where it is no state of this strategy."""
+        if not isinstance(self.state, np.ndarray):
+            self.state = state
+            return
+        if not isinstance(state, np.ndarray) or state.dtype != self.state.dtype or state.shape != self.state.shape:
+            raise StrategyError(f"strategy {self.name}: its state in the snapshot has another layout")
+        self.state[...] = state
+
 
 def fingerprint_of(config: StrategyConfig) -> str:
     """What a strategy's state depends on: another one starts anew."""
     return msgspec.json.encode([config.implementation, config.parameters, sorted(config.instruments)]).decode()
-
-
-class _Unpickler(pickle.Unpickler):
-    """Reads the state of one strategy. Its file was once a module under the file's own name, and is under ours now."""
-
-    def __init__(self, blob: bytes, implementation: str) -> None:
-        super().__init__(io.BytesIO(blob))
-        path = implementation.rpartition(":")[0]
-        self._renamed = {Path(path).stem: module_name(path)} if path.endswith(".py") else {}
-
-    def find_class(self, module: str, name: str) -> Any:
-        return super().find_class(self._renamed.get(module, module), name)
-
-
-def _unpickled(member: _Member, blob: bytes) -> Any:
-    try:
-        return _Unpickler(blob, member.implementation).load()
-    except Exception as error:  # whatever the bytes make it do
-        raise StrategyError(
-            f"strategy {member.name}: its state in the snapshot cannot be read: {type(error).__name__}"
-        ) from error
 
 
 def _all_shown(ticks: Rows) -> bool:
@@ -91,6 +80,21 @@ def _all_shown(ticks: Rows) -> bool:
     The last word of a row is its instrument with its quality above it: beyond 31 bits it is a clock, or is marked.
     """
     return int(ticks.view(np.uint64)[_LAST_WORD::_WORDS].max()) < 2**31
+
+
+def same_states(ours: bytes, theirs: bytes) -> bool:
+    """Whether two rosters' `to_bytes` say the same of the same strategies, all of which are loaded."""
+    try:
+        pairs = list(zip(_decode(ours), _decode(theirs), strict=True))
+        return all(one[:-1] == other[:-1] and _is_same(one, other) for one, other in pairs)
+    except Exception:  # bytes that cannot be read are not the same
+        return False
+
+
+def _is_same(one: _State, other: _State) -> bool:
+    """Whether two states of one strategy are the same."""
+    implementation = msgspec.json.decode(one[1])[0]
+    return one[-1] == other[-1] or canonical(one[-1], implementation) == canonical(other[-1], implementation)
 
 
 class Roster:
@@ -250,14 +254,46 @@ class Roster:
                 signals["instrument"] = member.own[signals["instrument"]]
         return signals
 
+    # --- state --------------------------------------------------------------------------------------------------------
+
+    def suspend(self, strategy: str) -> None:
+        """From here on it gets no more ticks; nobody, where there is none of this name."""
+        for s, member in enumerate(self._members):
+            if member.name == strategy:
+                self._enabled[s] = False
+        self._route(len(self._count))
+
     def to_bytes(self) -> bytes:
-        """State of all strategies as one blob: arrays as they are, objects of plain strategies pickled."""
+        """State of all strategies as one blob; one that gets no more ticks has none. Raises: `Unkept`."""
         states = [
-            (m.name, m.made_of, self._enabled[s], m.failures, pickle.dumps(m.state, protocol=5))
+            (m.name, m.made_of, self._enabled[s], m.failures, self._packed(m) if self._enabled[s] else b"")
             for s, m in enumerate(self._members)
             if not m.retired
         ]
         return msgspec.msgpack.encode(states)
+
+    def _packed(self, member: _Member) -> bytes:
+        """The bytes of a member's state. Its own code makes them, under the eyes of the host. Raises: `Unkept`."""
+        host = self.host
+        try:
+            host.enter(member.name, lambda: NO_ROW, is_python=member.strategy.is_python)
+            try:
+                return member.context.run(packed, member.state, member.implementation)
+            finally:
+                host.leave()
+        except BaseException as error:
+            host.leave()
+            if host.is_users(error):
+                raise
+            reason = ": ".join(filter(None, words_of(error)))
+            raise Unkept(member.name, f"keeps what cannot be kept ({reason})") from error
+
+    def prove(self) -> None:
+        """Raises: `StrategyError` naming a strategy whose state could not be kept."""
+        try:
+            self.to_bytes()
+        except Unkept as unkept:
+            raise StrategyError(f"{unkept}: what a strategy keeps must be picklable, and made again by it") from unkept
 
     def load(self, blob: bytes) -> None:
         """Takes over `to_bytes`; the blob must be our own, it is unpickled.
@@ -265,20 +301,37 @@ class Roster:
         A strategy that is new, or is configured otherwise than it was, starts anew (and is no longer suspended).
         Raises: `StrategyError` where the layout of a state has changed under the same configuration.
         """
-        states = msgspec.msgpack.decode(blob, type=list[tuple[str, str, bool, int, bytes]])
-        kept = {(name, made_of): (enabled, failures, state) for name, made_of, enabled, failures, state in states}
+        kept = {
+            (name, made_of): (enabled, failures, state) for name, made_of, enabled, failures, state in _decode(blob)
+        }
         for s, member in enumerate(self._members):
             if member.retired or (member.name, member.made_of) not in kept:
                 continue
-            enabled, failures, pickled = kept[member.name, member.made_of]
-            state = _unpickled(member, pickled)
-            if isinstance(member.state, np.ndarray):
-                mine = member.state
-                if not isinstance(state, np.ndarray) or state.dtype != mine.dtype or state.shape != mine.shape:
-                    raise StrategyError(f"strategy {member.name}: its state in the snapshot has another layout")
-                member.state[...] = state
-            else:
-                member.state = state
+            enabled, failures, state = kept[member.name, member.made_of]
+            if enabled:
+                member.take(self._unpacked(member, state))
             member.failures = failures
             self._enabled[s] = self._enabled[s] and enabled
+        self._route(len(self._count))
+
+    @staticmethod
+    def _unpacked(member: _Member, blob: bytes) -> Any:
+        try:
+            return member.context.run(unpacked, blob, member.implementation)
+        except Exception as error:  # whatever the bytes make it do
+            raise StrategyError(
+                f"strategy {member.name}: its state in the snapshot cannot be read: {': '.join(words_of(error))}"
+            ) from error
+
+    def take_over(self, other: "Roster") -> None:
+        """Goes on where another roster of this process stands, which is then left: as `load`, and nothing is copied."""
+        theirs = {(m.name, m.made_of): (s, m) for s, m in enumerate(other._members) if not m.retired}
+        for s, member in enumerate(self._members):
+            if member.retired or (member.name, member.made_of) not in theirs:
+                continue
+            there, one = theirs[member.name, member.made_of]
+            member.take(one.state)
+            member.context = one.context
+            member.failures = one.failures
+            self._enabled[s] = self._enabled[s] and other._enabled[there]
         self._route(len(self._count))

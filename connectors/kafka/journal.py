@@ -38,6 +38,7 @@ from functions.journal import (
     Opening,
     Snapshot,
     Start,
+    Suspension,
     UnknownFormat,
     checksum,
     decode_line,
@@ -124,6 +125,26 @@ class DecisionLog:
             self._publisher = Thread(target=self._publish_on, name=f"journal {self.key}", daemon=True)
             self._publisher.start()
         self._until(UNDER_WAY - 1)
+
+    def suspend(self, strategy: str, reason: str) -> int:
+        """Writes that a strategy gets no more ticks, behind everything that has been decided, and waits for it.
+
+        Returns the offset of the line. Raises: as `write`.
+        """
+        line = Suspension(self.session, strategy, reason)
+        self._raise_failure()
+        if self._publisher is None:
+            self._due(self._append(line))
+        else:
+            self._waiting.append([])
+            self._produce(encode_line(line))
+        self.flush()
+        return self.following - 1
+
+    @property
+    def ended(self) -> bool:
+        """Whether nothing more is written."""
+        return self._ended
 
     def settle(self) -> None:
         """Returns when every entry is acknowledged and its outputs are handed on. Raises: as `write`."""

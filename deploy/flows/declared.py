@@ -27,7 +27,13 @@ _DEPENDENCIES: Final = "requirements/core.txt"
 # the watch over the connectors, which looks at their replication slot.
 _ALL: Final = ("ACTIVE_BROKERS", "PANDA_DATA_DIR", "PANDA_KAFKA__", "PANDA_LOG__")
 _MORE: Final = {
-    "pipeline": ("PANDA_DATABASE__", "PANDA_DEAD_LETTERS__", "PANDA_CALENDAR", "PANDA_CHARGES"),
+    "pipeline": (
+        "PANDA_DATABASE__",
+        "PANDA_DEAD_LETTERS__",
+        "PANDA_STRATEGIES__",
+        "PANDA_CALENDAR",
+        "PANDA_CHARGES",
+    ),
     "cache": ("PANDA_REDIS__",),
     "config": ("PANDA_DATABASE__",),
     "connectors": ("PANDA_DATABASE__", "PANDA_CONNECT__"),

@@ -24,7 +24,7 @@ from functions.events import (
     SystemAlert,
     TradingSignal,
 )
-from functions.journal import Entry, Opening, named
+from functions.journal import Entry, Opening, Start, named
 from functions.topics import CONFIG_INSTRUMENTS
 from tests.chaos.history import BROKER, Due, History, Place, Told, mark_of, worker_of
 
@@ -56,7 +56,7 @@ def _uncovered(history: History, seat: Seat) -> Faults:
                     what = "read again" if first < due else "left out"
                     faults.append(f"entry {at}: {topic} [{partition}] from {first}, due was {due}: {what}")
                 read[topic, partition] = last + 1
-        else:
+        elif isinstance(line, Start):
             topics = line.topics
     return [f"shard {seat}: {fault}" for fault in faults + _not_read_to_the_end(history, read)]
 

@@ -29,6 +29,7 @@ from functions.journal import (
     Opening,
     Snapshot,
     Start,
+    Suspension,
     decode_line,
     decode_snapshot,
     mark_prefix,
@@ -138,7 +139,7 @@ class History:
 
     def _next(self, told: Refolded, seat: Seat, fold: Fold | None, at: int, line: Line) -> Fold | None:
         if fold is None:
-            if isinstance(line, Entry):
+            if isinstance(line, Entry | Suspension):
                 told.faults.append(f"shard {seat}: entry {at} before any opening")
             if not isinstance(line, Opening):
                 return None
@@ -150,7 +151,7 @@ class History:
         elif isinstance(line, Opening):
             fold.opening(at, line)
         else:
-            events = fold.entry(at, line)
+            events = fold.suspension(at, line) if isinstance(line, Suspension) else fold.entry(at, line)
             told.due += _due(seat, at, events)
         return fold
 

@@ -11,6 +11,7 @@ from functions.journal import (
     Opening,
     Snapshot,
     Start,
+    Suspension,
     UnknownFormat,
     checksum,
     decode_line,
@@ -33,6 +34,7 @@ TICKS, COMMANDS = "market.ticks", "paper.commands"
         Start(7, (TICKS, COMMANDS)),
         Opening(7, b"\x00state"),
         Entry(7, (Batch((0, 3, 10, 12), 3), Batch((), 0, given_up=True)), 2, 99),
+        Suspension(7, "fade", "had not come to an end on market.ticks[3] at offset 17 after 5 s"),
     ],
 )
 def test_a_line_comes_back_as_it_was_written(line):
@@ -54,10 +56,22 @@ def test_what_is_no_line_is_refused(raw):
 
 
 def test_a_line_of_a_later_version_is_refused_by_its_number():
-    later = msgspec.msgpack.encode([2, 7, [], 0, 0, 2])
+    later = msgspec.msgpack.encode([2, 7, [], 0, 0, 3])
 
-    with pytest.raises(UnknownFormat, match="version 2, this code knows up to 1"):
+    with pytest.raises(UnknownFormat, match="version 3, this code knows up to 2"):
         decode_line(later)
+
+
+@pytest.mark.parametrize(
+    ("raw", "line"),
+    [
+        ([0, 7, [TICKS, COMMANDS], 1], Start(7, (TICKS, COMMANDS), version=1)),
+        ([1, 7, b"\x00state", 1, False], Opening(7, b"\x00state", version=1)),
+        ([2, 7, [[[0, 3, 10, 12], 3, False]], 2, 99, 1], Entry(7, (Batch((0, 3, 10, 12), 3),), 2, 99, version=1)),
+    ],
+)
+def test_a_line_of_before_there_were_suspensions_is_read_still(raw, line):
+    assert decode_line(msgspec.msgpack.encode(raw)) == line
 
 
 def entry(session):
@@ -65,11 +79,12 @@ def entry(session):
 
 
 def test_what_a_replaced_worker_writes_is_void():
+    void = Suspension(1, "fade", "")
     lines = list(
-        enumerate([entry(1), Start(2, ()), entry(1), entry(2), Opening(1, b""), Start(3, ()), entry(2), entry(3)])
+        enumerate([entry(1), Start(2, ()), entry(1), entry(2), Opening(1, b""), void, Start(3, ()), entry(2), entry(3)])
     )
 
-    assert [at for at, _ in standing(lines, 1)] == [0, 1, 3, 5, 7]
+    assert [at for at, _ in standing(lines, 1)] == [0, 1, 3, 6, 8]
 
 
 def test_lines_before_the_first_start_count_for_the_session_that_was_writing_alone():

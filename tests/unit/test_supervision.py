@@ -19,7 +19,7 @@ from deploy.flows.records import Request, read_report, request_file
 from deploy.flows.voice import Voice, kafka_of
 from deploy.plan.flows import _state
 from deploy.services.places import PROJECT
-from deploy.supervisor import ChildDied
+from deploy.supervisor import Child, ChildDied, Supervisor
 from functions.events import SystemAlert
 from tests.kept import LEAVES, STAYS, flow
 from tests.waiting import until
@@ -377,3 +377,41 @@ def test_the_supervisor_speaks_by_a_user_who_may_write_alerts():
     voice.say(SystemAlert("info", "x", "x", "x"))  # nobody to speak by: nothing raises
     voice.breathe()
     voice.close()
+
+
+# --- a demo's children ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def supervisor(tmp_path):
+    made = Supervisor(tmp_path)
+    yield made
+    made.stop_all()
+
+
+def ended(child):
+    until(lambda: child.process is not None and child.process.poll() is not None)
+
+
+def test_a_child_that_may_end_with_what_passes_is_started_again_as_often_as_it_may(supervisor):
+    child = Child("pipeline", [sys.executable, "-c", "raise SystemExit(3)"], restarts=2)
+    supervisor.start(child)
+    for _ in range(2):
+        first = child.process
+        ended(child)
+        supervisor.check()
+        assert child.process is not first
+    ended(child)
+
+    with pytest.raises(ChildDied, match="pipeline ended with exit code 3"):
+        supervisor.check()
+
+
+@pytest.mark.parametrize(("code", "restarts"), [(4, 2), (0, 2), (3, 0)])
+def test_a_child_that_ends_otherwise_has_died(supervisor, code, restarts):
+    child = Child("pipeline", [sys.executable, "-c", f"raise SystemExit({code})"], restarts=restarts)
+    supervisor.start(child)
+    ended(child)
+
+    with pytest.raises(ChildDied, match=f"pipeline ended with exit code {code}"):
+        supervisor.check()
