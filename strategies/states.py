@@ -3,7 +3,7 @@
 import io
 import pickle
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import numpy as np
 
@@ -49,11 +49,22 @@ _PurePickler: Any = pickle._Pickler  # type: ignore[attr-defined]
 
 
 class _Canonical(_PurePickler):
-    """Writes text, bytes and tuples of such out each time: whether two equal ones are one object is nobody's business."""
+    """Writes what says the same as the same bytes.
+
+    Text, bytes and tuples of such are written out each time: whether two equal ones are one object is nobody's business.
+    Sets are written in the order of their elements' bytes: their own order depends on the process, and on how they came about.
+    """
+
+    dispatch: Final = dict(_PurePickler.dispatch)
 
     def memoize(self, obj: Any) -> None:
         if not _is_plain(obj):
             super().memoize(obj)
+
+    def save_set(self, obj: set[Any] | frozenset[Any]) -> None:
+        self.save((type(obj).__name__, sorted(map(_canonical, obj))))
+
+    dispatch[set] = dispatch[frozenset] = save_set
 
 
 def _is_plain(value: Any) -> bool:
@@ -65,8 +76,12 @@ def _is_plain(value: Any) -> bool:
 def canonical(blob: bytes, implementation: str) -> bytes:
     """Bytes that are the same for states that are the same: of `packed` a string that is kept twice is one or two.
 
-    Raises: whatever the bytes make it raise.
+    Nobody reads them. Raises: whatever the bytes make it raise.
     """
+    return _canonical(unpacked(blob, implementation))
+
+
+def _canonical(value: Any) -> bytes:
     file = io.BytesIO()
-    _Canonical(file, protocol=5).dump(unpacked(blob, implementation))
+    _Canonical(file, protocol=5).dump(value)
     return file.getvalue()

@@ -192,8 +192,27 @@ def test_what_is_shared_and_changes_is_not_taken_for_text():
     assert unpacked(packed(one, "m:X"), "m:X") == one
 
 
+@pytest.mark.parametrize("kind", [set, frozenset])
+def test_sets_of_the_same_elements_are_the_same_whatever_their_order(kind):
+    """0 and 8 collide: the one that came first is walked over first."""
+    one, other = kind([0, 8]), kind([8, 0])
+
+    assert pickle.dumps(one) != pickle.dumps(other)
+    assert canonical(pickle.dumps([one]), "m:X") == canonical(pickle.dumps([other]), "m:X")
+    assert canonical(pickle.dumps(one), "m:X") != canonical(pickle.dumps(kind([0, 9])), "m:X")
+    assert canonical(pickle.dumps({0}), "m:X") != canonical(pickle.dumps(frozenset({0})), "m:X")
+
+
 def test_a_tuple_that_holds_itself_is_kept():
     loop: list = []
     loop.append((loop, "text"))
 
     assert unpacked(canonical(packed(loop, "m:X"), "m:X"), "m:X")[0][1] == "text"
+
+
+def test_a_set_that_holds_itself_is_kept_and_is_the_same_only_to_the_byte():
+    holder = Says()
+    holder.last = {holder}
+
+    with pytest.raises(RecursionError):
+        canonical(packed(holder, f"{HERE}:Says"), f"{HERE}:Says")
