@@ -27,11 +27,11 @@ UNHEARD_S: Final = 2.0  # a strategy that is interrupted and has not ended so lo
 
 
 class Call(NamedTuple):
-    """A strategy that is being asked, since a moment of the monotonic clock."""
+    """A strategy that is being asked; calls are numbered."""
 
     name: str
     at: Callable[[], int]
-    began: float
+    number: int
 
 
 class Watch:
@@ -44,6 +44,7 @@ class Watch:
         self.limit_s = limit_s
         self.place: Callable[[int], str] = "tick {}".format
         self._call: Call | None = None
+        self._calls = 0
         self._before: Surroundings | None = None
         self._lock = threading.Lock()
         self._over = threading.Event()
@@ -55,7 +56,8 @@ class Watch:
             self._thread.start()
         if is_python:
             self._before = Surroundings.now()
-        self._call = Call(name, at, time.monotonic())
+        self._calls += 1
+        self._call = Call(name, at, self._calls)
 
     def leave(self) -> None:
         with self._lock:
@@ -94,12 +96,18 @@ class Watch:
         return "the state that it keeps" if row < 0 else self.place(row)
 
     def _look_on(self) -> None:
+        """Counts the time between looks. A look that is late tells of a process that was stopped itself: it counts as one."""
         every_s = min(0.25, max(self.limit_s / 10, 0.01))
+        number, took_s, looked = 0, 0.0, time.monotonic()
         while not self._over.wait(every_s) and not self.is_over:
+            passed_s, looked = min(time.monotonic() - looked, 2 * every_s), time.monotonic()
             with self._lock:
                 call = self._call
-                took_s = 0.0 if call is None else time.monotonic() - call.began
-                if call is not None and took_s > self.limit_s:
+                if call is None or call.number != number:
+                    number, took_s = 0 if call is None else call.number, 0.0
+                    continue
+                took_s += passed_s
+                if took_s > self.limit_s:
                     self.overdue(call, took_s)
 
 

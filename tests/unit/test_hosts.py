@@ -230,6 +230,30 @@ def test_a_limit_of_nothing_is_none():
     assert failures == []
 
 
+class Naps:
+    """Says that it begins, and takes a fraction of its time."""
+
+    fields = ("price",)
+
+    def on_tick(self, tick):
+        if tick.price == 3.0:
+            time.sleep(0.8)
+        return 1
+
+
+def test_a_process_that_is_stopped_itself_suspends_nobody_for_it():
+    process = started("backtest", 2.0, f"{HERE}:Naps")
+    assert process.stdout is not None
+    assert process.stdout.readline() == "there\n"
+
+    process.send_signal(signal.SIGSTOP)
+    time.sleep(2.5)  # longer than a strategy may take
+    process.send_signal(signal.SIGCONT)
+
+    out, _ = process.communicate(timeout=60)
+    assert (process.returncode, out) == (0, "4 []\n")
+
+
 class OfBatches:
     def start(self, instruments):
         return []
