@@ -2,6 +2,7 @@
 
 import json
 import re
+import subprocess
 from pathlib import Path
 from typing import Any
 
@@ -10,6 +11,7 @@ import pytest
 import yaml
 
 from connectors.settings import FIELDS, LakeSettings
+from tests.waiting import until
 
 PROJECT = Path(__file__).resolve().parents[2]
 MAIN, TEST, COMMON = "docker-compose.yml", "docker-compose.test.yml", "deploy/compose.services.yml"
@@ -107,6 +109,109 @@ def test_a_flow_in_a_container_is_told_what_deploy_tells_it_natively_and_enters_
     assert {name: user for name, user in readers.items() if user} == {"cache-paper": ["cache"], "api": ["api"]}
     users = {name: env["PANDA_KAFKA__USERNAME"] for name, env in told.items()}
     assert users == {name: name for name in users} | {"deploy": "admin", "cache-paper": "cache"}
+
+
+# --- a flow that must not be started again ----------------------------------------------------------------------------
+
+CONTAINED = PROJECT / "deploy" / "flows" / "contained.sh"
+PANDA = """#!/bin/sh
+echo "$*" >> runs
+[ "$2" = live ] && trap "kill \\$!; exit $4" TERM
+sleep 600 &
+touch "$PANDA_READY_FILE"
+[ "$2" = live ] && wait $!
+kill $!
+exit "$4"
+"""
+
+
+class Container:
+    """Where the script of the flows' containers runs, started as a restart policy does: in the same file system."""
+
+    def __init__(self, directory):
+        self.directory = directory
+        (directory / "panda").write_text(PANDA)
+        (directory / "panda").chmod(0o755)
+        self.environment = {
+            "PATH": f"{directory}:/usr/bin:/bin", "PANDA_READY_FILE": str(directory / "ready"),
+            "PANDA_HELD_FILE": str(directory / "held"),
+        }  # fmt: skip
+        self.started = []
+
+    def start(self, *command):
+        output = (self.directory / "output").open("w")
+        process = subprocess.Popen(
+            ["sh", str(CONTAINED), *command], cwd=self.directory, env=self.environment, stderr=output, stdout=output
+        )
+        output.close()
+        self.started.append(process)
+        return process
+
+    def says(self):
+        return (self.directory / "output").read_text()
+
+    def runs(self):
+        path = self.directory / "runs"
+        return path.read_text().splitlines() if path.exists() else []
+
+    def healthy(self):
+        return (self.directory / "ready").exists()
+
+
+@pytest.fixture
+def container(tmp_path):
+    made = Container(tmp_path)
+    yield made
+    for process in made.started:
+        process.terminate()
+        process.wait(10)
+
+
+@pytest.mark.parametrize("code", ["2", "4"])
+def test_a_flow_that_is_wrong_or_unsafe_is_held_unhealthy_over_restarts_until_its_container_is_made_anew(
+    container, code
+):
+    for _ in range(2):
+        process = container.start("run", "ends", "with", code)
+        until(lambda: "held: " in container.says())
+        assert f"`panda run ends with {code}` ended with exit code {code}" in container.says()
+        assert (process.poll(), container.runs(), container.healthy()) == (None, [f"run ends with {code}"], False)
+        process.terminate()
+        assert process.wait(10) == int(code)
+
+    (container.directory / "held").unlink()
+    container.start("run", "ends", "with", code)
+    until(lambda: len(container.runs()) == 2)
+
+
+@pytest.mark.parametrize("code", ["0", "1", "3"])
+def test_a_flow_that_failed_otherwise_ends_with_its_code_so_that_it_is_started_again(container, code):
+    for times in (1, 2):
+        assert container.start("run", "ends", "with", code).wait(10) == int(code)
+        assert len(container.runs()) == times
+
+
+@pytest.mark.parametrize("code", ["0", "4"])
+def test_a_stop_reaches_the_flow_and_is_no_reason_to_hold_it(container, code):
+    process = container.start("run", "live", "with", code)
+    until(container.healthy)
+    process.terminate()
+
+    assert process.wait(10) == int(code)
+    assert not (container.directory / "held").exists()
+
+
+def test_what_is_no_flow_is_never_held(container):
+    assert container.start("deploy", "ends", "with", "4").wait(10) == 4
+
+
+def test_every_flow_that_is_restarted_is_held_where_it_must_not_be():
+    flows = {name: body for name, body in services(MAIN).items() if "flows" in body.get("profiles", [])}
+
+    assert {body["command"][0] for body in flows.values() if body["restart"] != "no"} == {"run", "feed"}
+    for name, body in flows.items():
+        assert body["entrypoint"] == ["sh", "deploy/flows/contained.sh"], name
+    assert "WORKDIR /app\nUSER" in (PROJECT / "Dockerfile").read_text()
 
 
 def test_without_settings_of_its_own_the_lake_of_the_containers_is_their_volume():
