@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from decimal import Decimal
 from pathlib import Path
 
+import duckdb
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -16,6 +17,7 @@ from hypothesis import strategies as st
 from connectors.errors import DataError
 from connectors.recorded.options import reading_options
 from connectors.recorded.reading import Recording, read
+from tests.effort import examples
 
 INDIA = dt.timezone(dt.timedelta(hours=5, minutes=30))
 SYMBOLS = ("SBIN", "M&M", "BAJAJ-AUTO", "NIFTY26APRFUT")
@@ -94,8 +96,9 @@ class Form:
     titles: list[str]
     footers: list[str]
     extra: bool
-    trailing: bool
+    trailing: bool  # a delimiter too many behind every row
     blank: bool
+    headless: bool
 
 
 @st.composite
@@ -125,6 +128,7 @@ def forms(draw):
         extra=draw(st.booleans()),
         trailing=draw(st.booleans()),
         blank=draw(st.booleans()),
+        headless=draw(st.sampled_from([False, False, True])),
     )
 
 
@@ -163,10 +167,11 @@ def time_texts(time: int, form: Form) -> dict[str, str]:
 def written(found: list[Row], form: Form) -> bytes:
     out = io.StringIO()
     writer = csv.writer(out, delimiter=form.delimiter, quoting=form.quoting, lineterminator=form.newline)
-    for title in form.titles:
+    for title in form.titles if not form.headless else ():
         out.write(title + form.newline)
     tail = ["note"] if form.extra else []
-    writer.writerow([form.names[name] for name in form.order] + tail)
+    if not form.headless:
+        writer.writerow([form.names[name] for name in form.order] + tail)
     for n, row in enumerate(found):
         fields = time_texts(row.time, form) | {
             "symbol": row.symbol,
@@ -174,7 +179,7 @@ def written(found: list[Row], form: Form) -> bytes:
             "volume": grouped(str(row.volume), form.grouping, "," if form.decimal == "." else "."),
             "oi": grouped(str(row.oi), form.grouping, "," if form.decimal == "." else "."),
         }
-        writer.writerow([fields[name] for name in form.order] + (["x"] if form.extra else []))
+        writer.writerow([fields[name] for name in form.order] + ["x"] * form.extra + [""] * form.trailing)
         if form.blank and n == 0:
             out.write(form.newline)
     for footer in form.footers:
@@ -196,14 +201,20 @@ def may_be_refused(found: list[Row], form: Form) -> bool:
     return all(day.day <= 12 for day in days)
 
 
-def read_or_refused(path: Path) -> Recording | DataError:
+def read_or_refused(path: Path, columns: str = "") -> Recording | DataError:
     try:
-        return read([path], options=reading_options(sort=True))
+        return read([path], options=reading_options(sort=True, columns=columns))
     except DataError as refused:
         return refused
 
 
-@settings(max_examples=150, deadline=None)
+def columns_of(form: Form) -> str:
+    """What a user says about a file without a header."""
+    words = {"clock": "time"} if "date" in form.order else {}
+    return ",".join([words.get(name, name) for name in form.order] + ["-"] * form.extra) if form.headless else ""
+
+
+@settings(max_examples=examples(100), deadline=None)
 @given(rows(), forms())
 def test_a_form_written_at_random_is_read_to_the_exact_value_or_refused_with_a_remedy(found, form):
     if form.encoding == "cp1252" and form.currency == "₹":
@@ -212,12 +223,17 @@ def test_a_form_written_at_random_is_read_to_the_exact_value_or_refused_with_a_r
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / ("all.csv.gz" if form.is_packed else "all.csv")
         path.write_bytes(gzip.compress(data) if form.is_packed else data)
-        recording = read_or_refused(path)
+        recording = read_or_refused(path, columns_of(form))
     if isinstance(recording, DataError):
         assert recording.remedy
         assert may_be_refused(found, form), recording
         return
-    unit = unit_of(form)
+    shown = [form.order.count(name) for name in ("volume", "oi")]
+    agree(recording, found, unit_of(form), *shown)
+
+
+def agree(recording: Recording, found: list[Row], unit: int, has_volume: int, has_oi: int) -> None:
+    """That a recording holds these rows to the micro-second and the paisa, times cut to `unit`, in order of time."""
     names = [i.tradingsymbol for i in recording.instruments]
     got = sorted(
         (
@@ -229,11 +245,57 @@ def test_a_form_written_at_random_is_read_to_the_exact_value_or_refused_with_a_r
         )
         for t in recording.ticks
     )
-    shown = [form.order.count(name) for name in ("volume", "oi")]
     wanted = sorted(
-        (row.time // unit * unit, row.symbol, row.paise, row.volume * shown[0], row.oi * shown[1]) for row in found
+        (row.time // unit * unit, row.symbol, row.paise, row.volume * has_volume, row.oi * has_oi) for row in found
     )
     assert got == wanted
     exact = sorted(float(Decimal(row.paise) / 100) for row in found)
     assert sorted(recording.ticks["price"].tolist()) == exact
     assert (np.diff(recording.ticks["time"]) >= 0).all()
+
+
+# How a time may be typed in Parquet: SQL of it from microseconds since 1970 in UTC, and what one unit is in microseconds
+TYPES = {
+    "TIMESTAMP_S": ("make_timestamp({ist} // 1000000 * 1000000)::TIMESTAMP_S", 1_000_000),
+    "TIMESTAMP_MS": ("make_timestamp({ist} // 1000 * 1000)::TIMESTAMP_MS", 1_000),
+    "TIMESTAMP": ("make_timestamp({ist})", 1),
+    "TIMESTAMP_NS": ("make_timestamp_ns({ist} * 1000 + 789)", 1),
+    "TIMESTAMPTZ": ("make_timestamp({utc})::TIMESTAMP AT TIME ZONE 'UTC'", 1),
+    "s": ("{utc} // 1000000", 1_000_000),
+    "ms": ("{utc} // 1000", 1_000),
+    "us": ("{utc}::UBIGINT", 1),
+    "ns": ("{utc}::HUGEINT * 1000 + 789", 1),
+    "double s": ("({utc} // 1000000)::DOUBLE", 1_000_000),
+    "text": ("strftime(make_timestamp({ist}), '%Y-%m-%dT%H:%M:%S.%f+05:30')", 1),
+}
+PRICES = ("DOUBLE", "DECIMAL(12,2)", "FLOAT", "VARCHAR")
+COUNTED = ("BIGINT", "UBIGINT", "DOUBLE", "INTEGER", "VARCHAR")
+
+
+@settings(max_examples=examples(40), deadline=None)
+@given(
+    rows(), st.sampled_from(sorted(TYPES)), st.sampled_from(PRICES), st.sampled_from(COUNTED), st.booleans(),
+    st.sampled_from(NAMES["time"]), st.sampled_from(NAMES["price"]), st.sampled_from(["uncompressed", "zstd", "snappy"]),
+)  # fmt: skip
+def test_parquet_of_every_type_is_read_to_the_exact_value(
+    found, time, price, count, two, time_name, price_name, packing
+):
+    sql, unit = TYPES[time]
+    sql = sql.format(utc="time", ist="(time + 19800000000)")
+    columns = f'{sql} AS "{time_name}"'
+    if two and time in ("TIMESTAMP", "TIMESTAMP_S"):
+        columns = f"({sql})::DATE AS date, ({sql})::TIMESTAMP::TIME AS time"
+    columns += f', symbol AS "Trading Symbol", (paise / 100.0)::{price} AS "{price_name}"'
+    columns += f", volume::{count} AS volume, oi::{count} AS oi"
+    rows_sql = ", ".join(f"({r.time}, '{r.symbol}', {r.paise}, {r.volume}, {r.oi})" for r in found)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "all.parquet"
+        with duckdb.connect() as connection:
+            table = f"(VALUES {rows_sql}) AS t(time, symbol, paise, volume, oi)"
+            connection.execute(
+                f"COPY (SELECT {columns} FROM (SELECT time::BIGINT AS time, symbol, paise, volume, oi FROM {table})) "
+                f"TO '{path}' (FORMAT PARQUET, COMPRESSION {packing})"
+            )
+        recording = read_or_refused(path)
+    assert isinstance(recording, Recording), recording
+    agree(recording, found, unit, 1, 1)
