@@ -17,11 +17,12 @@ tick ticks quote quotes data dataset trade trades candle candles bar bars ohlc o
 historical hist intraday minute minutes min hour hourly day daily raw clean cleaned adjusted full sample live feed log
 recording recorded copy of from to with nse bse nfo bfo nseeq nsefo equity eq cash spot ist utc csv kite kiteconnect
 zerodha dhan upstox angel angelone fyers breeze icicidirect openalgo truedata gdfl gfdl gfdlnfo gfdlcm yahoo yfinance
-tradingview investing nsepy jugaad stock stocks
+tradingview investing nsepy jugaad stock stocks last
 """
 _WORDS: Final = frozenset(_NOISE.split())
 _LENGTH: Final = re.compile(
     r"\d{1,3} ?(?:m|min|mins|minute|minutes|h|hr|hour|hours|d|day|days|s|sec|second|seconds|t|tf)"
+    r"|m(?:[1-6]|10|12|15|20|30)|h[1-4]|d1"  # MetaTrader's
 )
 _BETWEEN: Final = re.compile(r"[_ ,]+|\.(?!\d|(?:NSE|NS|BSE|BO|NFO|BFO)(?![A-Z]))|-(?=\d{1,2}[mh]\b)", re.IGNORECASE)
 _SPACED_LENGTH: Final = re.compile(r"(?<=\w)[_ ]\d{1,3}[_ -](?:mins?|minutes?|hours?|days?)(?![A-Za-z])", re.IGNORECASE)

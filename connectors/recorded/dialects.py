@@ -133,11 +133,19 @@ def _by_order(lines: Sequence[str], order: Sequence[str]) -> Dialect:
             continue
         names = _fitted(list(order), [cells for _, cells in fitting])
         price = next((names.index(name) for name in ("price", "close") if name in names), len(names) - 1)
-        data = [(line, cells) for line, cells in fitting if is_number(cells[price].strip())]
+        data = [
+            (line, cells) for line, cells in fitting if is_number(cells[price].strip()) and not _is_numbering(cells)
+        ]
         if data:
             skip = max((line for line, _ in records if line < data[0][0]), default=0)
             return Dialect(delimiter, names, skip, "", [cells for _, cells in data[:_SAMPLE]])
     return Dialect(",", list(order), 0, "", [])
+
+
+def _is_numbering(cells: Sequence[str]) -> bool:
+    """Whether a header only counts its columns, as pandas writes those of a list of lists."""
+    told = [cell.strip() for cell in cells if cell.strip()]
+    return len(told) > 2 and told == [str(n) for n in range(len(told))]
 
 
 def _refuse_headless(path: Path, lines: Sequence[str]) -> None:
@@ -146,6 +154,11 @@ def _refuse_headless(path: Path, lines: Sequence[str]) -> None:
         first = next(iter(_records(lines, delimiter)), (0, []))[1]
         times = [cell for cell in first if (form := read_text(cell)) and (form.unit or form.format)]
         numbers = [cell for cell in first if is_number(cell.strip())]
+        if _is_numbering(first):
+            raise DataError(
+                f"{path} has numbers for the names of its columns: {delimiter.join(first)!r}",
+                remedy="say what they are (- for one of no use), e.g. --columns time,open,high,low,close,volume",
+            )
         if len(first) > 1 and times and numbers:
             raise DataError(
                 f"{path} has no header, its first line is {delimiter.join(first)!r}",

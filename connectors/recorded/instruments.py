@@ -25,6 +25,19 @@ from functions.price_unit import why_paise
 from functions.symbols import exchange_of, kind_of, plain_name, same_name
 
 _GENERATED: Final = ("part", "data", "file", "chunk", "batch")  # names that programs give to parts of a table
+_NO_RIGHT: Final = (
+    "",
+    "XX",
+    "FUT",
+    "OTHERS",
+    "NA",
+    "N/A",
+    "-",
+    "NONE",
+    "NULL",
+    "NAN",
+)  # what stands for it in rows of futures
+_OF_DERIVATIVES: Final = ("NFO", "BFO", "NSE_FO", "BSE_FO", "NSEFO", "BSEFO", "NSE_FNO", "BSE_FNO")
 
 
 @dataclass
@@ -232,11 +245,8 @@ def _described(identity: str, asked: Selection) -> tuple[str, Exchange, Instrume
         expiry, strike = day_in(row.get("expiry", "")), _strike(row.get("strike", ""))
         kind = kind_in(row)
         if kind == "EQ" or kind == "INDEX":
-            kind = (
-                "FUT"
-                if expiry is not None and not strike and row.get("right", "XX").upper() in ("XX", "FUT", "")
-                else kind
-            )
+            of_derivatives = expiry is not None or row.get("exchange", "").upper() in _OF_DERIVATIVES
+            kind = "FUT" if of_derivatives and not strike and row.get("right", "").upper() in _NO_RIGHT else kind
         if kind in ("CE", "PE", "FUT"):
             day = f"{expiry:%d %b %y}" if expiry else row.get("expiry", "")
             words = [symbol, strike if kind != "FUT" else "", kind, day]

@@ -111,8 +111,9 @@ def _rows(
     """The rows of these numbers of the query, and the lines that it set aside, in the order of the file."""
     reasons = {n: next(reason for reason, where in faults.items() if where[n]) for n in numbers.tolist()}
     if table.text is None:
-        for n in numbers.tolist():
-            found = table.connection.execute(f"SELECT * FROM {table.relation} LIMIT 1 OFFSET {n}").fetchone() or ()
+        numbered = f"SELECT *, row_number() OVER () - 1 AS n FROM {table.relation}"
+        query = f"SELECT * FROM ({numbered}) WHERE n IN (SELECT unnest(?)) ORDER BY n"
+        for *found, n in table.connection.execute(query, [numbers.tolist()]).fetchall():
             cells = ["" if value is None else str(value) for value in found]
             yield _Row(n, n + 1, ",".join(cells), cells, reasons[n])
         return
@@ -161,8 +162,11 @@ def _what_else(asked: Selection, row: _Row) -> str:
     dialect = asked.table.dialect
     if dialect is not None and dialect.header and row.text.strip() == dialect.header.strip():
         return "repeated_header"
-    if row.n >= 0 and "price" in row.fault and _is_interest_only(asked, row.cells):
-        return "oi_only"
+    if row.n >= 0 and "price" in row.fault and not asked.table.is_bars:
+        if _is_interest_only(asked, row.cells):
+            return "oi_only"
+        if _is_quote_only(asked, row.cells):
+            return "quote_without_price"
     return ""
 
 
@@ -170,10 +174,18 @@ def _is_interest_only(asked: Selection, cells: list[str]) -> bool:
     """A packet with open interest, and with neither price, volume nor quote."""
     table = asked.table
     others = [name for name in ("price", "volume", "bid", "ask") if name in table.names]
-    if table.is_bars or "oi" not in table.names or len(others) < 2:
+    if "oi" not in table.names or len(others) < 2:
         return False
     places = {name: table.found.index(table.names[name]) for name in ("oi", *others)}
     return bool(cells[places["oi"]].strip()) and not any(cells[places[name]].strip() for name in others)
+
+
+def _is_quote_only(asked: Selection, cells: list[str]) -> bool:
+    """A packet with a bid or an ask and an empty price: nothing was traded, as MetaTrader writes it."""
+    names = asked.table.names
+    places = {name: asked.table.found.index(names[name]) for name in ("price", "bid", "ask") if name in names}
+    has_quote = any(is_number(cells[places[name]].strip()) for name in ("bid", "ask") if name in places)
+    return has_quote and not cells[places["price"]].strip()
 
 
 def _footers(asked: Selection, rows: list[_Row], last_good: int) -> list[_Row]:

@@ -13,16 +13,16 @@ from functions.ticks import LEVELS
 # What a column may mean: its names, the likeliest first; where several are there, the first that is there counts.
 _NAMES: Final[dict[str, str]] = {
     # an instant, or a day alone; then what else the two columns `date` and `clock` may be called
-    "time": "exchangetimestamp timestamp datetime dateandtime datetimestamp exchangetime candletime bartime starttime ts "
-    "localtimestamp",
-    "date": "date tradedate tradingdate traddt bizdt day dt yyyymmdd",
+    "time": "exchangetimestamp timestamp datetime dateandtime datetimestamp exchangetime candletime bartime starttime "
+    "opentime transacttime exchfeedtime ts localtimestamp t",
+    "date": "date tradedate tradingdate traddt bizdt date1 day dt yyyymmdd",
     "clock": "time clock timeofday hhmm hhmmss tradetime",
     "index": "index",  # what pandas calls a time that is its index
-    "traded": "lasttradetime ltt",
+    "traded": "lasttradetime lasttradedtime ltt",
     "token": "instrumenttoken token symboltoken securityid semsmstsecurityid fininstrmid scripcode",
     "symbol": "tradingsymbol trdsym semtradingsymbol fininstrmnm stocknm "
     "symbol ticker tckrsymb stockcode scrip scripname symbolname contract stock "
-    "instrumentname",
+    "instrumentname instrumentkey isin",
     "exchange": "exchange exch exchangecode exchseg exchangesegment semexmexchid",
     "series": "series sctysrs",
     "expiry": "expiry expirydate expirydt xprydt expdate semexpirydate",
@@ -33,7 +33,8 @@ _NAMES: Final[dict[str, str]] = {
     "name": "name underlying smsymbolname undrlygfininstrmnm",
     "price": "lastprice ltp lasttradedprice lasttradeprice tradedprice tradeprice lastrate price",
     "volume": "volumetraded volumetradedtoday volume vol totalvolume ttq tottrdqty ttltradgvol totaltradedquantity "
-    "totaltradequantity totaltradedvolume volumetradefortheday sharestraded intv v tickvol tickvolume noofshares",
+    "totaltradequantity totaltradedvolume volumetradefortheday sharestraded ttltrdqnty voltradedtoday vtt intv "
+    "v tickvol tickvolume noofshares",
     "oi": "oi openinterest openint opnintrst intoi",
     "open": "open openprice opnpric into o",
     "high": "high highprice hghpric inth h",
@@ -61,10 +62,13 @@ _INDEX_LEVEL: Final = re.compile(r"indexlevel\d+")  # and into Parquet, where it
 
 # What only a list of orders, trades or holdings has: no market data, whatever else is in it.
 _ORDERS: Final = """
-orderid tradeid transactiontype ordertype buysell orderstatus fillid signalid averageprice avgprice avgcost pnl
+orderid tradeid transactiontype ordertype buysell orderstatus fillid signalid avgcost pnl curval
 realisedpnl unrealisedpnl realizedpnl unrealizedpnl ordertimestamp fillprice filledquantity orderno tradeno
 """
 _OF_ORDERS: Final = frozenset(_ORDERS.split())
+_AVERAGES: Final = frozenset(
+    ("averageprice", "avgprice")
+)  # of a position; of the day where volume or quotes stand beside it
 
 TOLD: Final = tuple(_NAMES)  # what a user may name a column for
 BARS: Final = ("open", "high", "low", "close")
@@ -74,10 +78,10 @@ BARS: Final = ("open", "high", "low", "close")
 def plain(name: str) -> str:
     """The form in which names of columns are compared.
 
-    >>> plain(" <LAST_PRICE> "), plain("Vol."), plain("Close (₹)")
-    ('lastprice', 'vol', 'close')
+    >>> plain(" <LAST_PRICE> "), plain("Vol."), plain("Close (₹)"), plain("4. close")
+    ('lastprice', 'vol', 'close', 'close')
     """
-    return re.sub(r"[^a-z0-9]", "", re.sub(r"\((?:₹|rs|inr|in rs|in inr)\.?\)", "", name.lower()))
+    return re.sub(r"[^a-z0-9]", "", re.sub(r"\((?:₹|rs|inr|in rs|in inr)\.?\)|^\s*\d+\.\s+(?=[a-z])", "", name.lower()))
 
 
 def meanings(names: Sequence[str], told: Mapping[str, str] | None = None) -> dict[str, int]:
@@ -142,4 +146,6 @@ def is_of_orders(names: Sequence[str]) -> bool:
     >>> is_of_orders(["order_timestamp", "tradingsymbol", "transaction_type", "price"]), is_of_orders(["time", "price"])
     (True, False)
     """
-    return not _OF_ORDERS.isdisjoint(plain(name) for name in names)
+    keys = {plain(name) for name in names}
+    is_of_market = not {"volume", "bid", "ask", "open", "oi"}.isdisjoint(meanings(names))
+    return not _OF_ORDERS.isdisjoint(keys) or (not _AVERAGES.isdisjoint(keys) and not is_of_market)

@@ -25,6 +25,7 @@ class Note(NamedTuple):
 
 _PASSED_OVER: Final = {
     "oi_only": "packets with nothing but open interest were left out",
+    "quote_without_price": "packets with a bid or an ask and no price were left out",
     "footer_lines": "lines behind the last row were passed over",
     "repeated_header": "the header stands between the rows again and was passed over",
 }

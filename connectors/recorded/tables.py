@@ -126,7 +126,9 @@ class Table:
         looks_like_market = self.has_time and not self.columns.keys().isdisjoint(("price", *BARS))
         raise (DataError if looks_like_market else Foreign)(
             f"{self.path} has no column for {' and for '.join(missing)}; it has {', '.join(self.found)}",
-            remedy=f"say which column it is, e.g. --column {example}=NAME, or leave the file out",
+            remedy=f"say which column it is, e.g. --column {example}=NAME, or leave the file out"
+            if len(self.found) > 1
+            else "say what its columns are, e.g. --columns date,time,open,high,low,close,volume, or leave the file out",
         )
 
     def query(self, select: dict[str, str], where: str = "") -> dict[str, Any]:

@@ -27,7 +27,10 @@ _CLOCK: Final = (
     r"(?:(?P<hm>\d{1,2}:\d{2})(?P<s>:\d{2})?|(?P<compact>\d{6}|\d{4}))"
     r"(?:(?P<point>[.,:])(?P<fraction>\d{1,9}))?(?P<half>(?P<gap> ?)[AaPp][Mm])?"
 )
-_ZONE: Final = r"(?P<zone>(?P<before> ?)(?:(?P<name>Z|UTC|GMT|IST)|(?P<offset>[+-]\d{2}(?::?\d{2})?)))?"
+_ZONE: Final = (
+    r"(?P<zone>(?P<before> ?)(?:(?P<name>Z|UTC|GMT|IST)|(?P<utc>UTC|GMT)?(?P<offset>[+-]\d{2}(?::?\d{2})?)"
+    r"(?P<words> \([A-Za-z ]+\))?|(?P<region>[A-Z][A-Za-z]+/[A-Z][A-Za-z_]+)))?"
+)
 _TEXT: Final = re.compile(rf"{_DATE}(?:(?P<between>T|[ ,_:-]| ?, ?|(?<=^\d{{8}})){_CLOCK}{_ZONE})?", re.IGNORECASE)
 _EPOCH: Final = re.compile(r"(?P<whole>\d{9,19})(?P<fraction>\.\d+)?")
 _SINCE, _UNTIL = 631_152_000, 4_102_444_800  # seconds since 1970: from 1990 to 2100
@@ -123,4 +126,6 @@ def _zone_form(part: dict[str, str | None]) -> tuple[str, str]:
         return "", ""
     if name := part["name"]:
         return ("IST" if name.upper() == "IST" else "UTC"), f"{part['before']}{name}"
-    return "offset", f"{part['before']}%z"
+    if part["region"]:
+        return "offset", f"{part['before']}%Z"
+    return "offset", f"{part['before']}{part['utc'] or ''}%z{part['words'] or ''}"

@@ -20,6 +20,8 @@ ORDERS: Final = {"day-first": "%d{0}%m{0}%{1}", "month-first": "%m{0}%d{0}%{1}",
 _DIGITS: Final = r"^\D*(\d+[-/. ]\d+[-/. ]\d+|\d{6})"  # the three numbers of a date, or six digits
 _SPREADSHEET: Final = re.compile(r"\d{5}(\.\d+)?|\d(\.\d+)?E\+\d+", re.IGNORECASE)
 _CLOCK: Final = re.compile(r"\d{1,2}:\d{2}(:\d{2})?([.,]\d+)?( ?[AaPp][Mm])?")
+_ROUNDED: Final = re.compile(r"\d{2}:\d{2}\.\d")  # minutes, seconds and a tenth: how Excel shows what has milliseconds
+_FORMAT_IT: Final = "format the column as yyyy-mm-dd hh:mm:ss before it is saved as CSV"
 INDIA_US: Final = IST_OFFSET // 1000
 
 
@@ -146,12 +148,19 @@ def _date(text: str, order: str) -> dt.date | None:
 
 def why_not(text: str) -> tuple[str, str] | None:
     """Why a text that is no time stands where a time should be, and what to do about it."""
+    if set(text) == {"#"}:
+        return (
+            f"{text!r} is what a spreadsheet shows where a column is too narrow",
+            "widen it before it is saved as CSV",
+        )
+    if _ROUNDED.fullmatch(text):
+        return f"{text!r} is what a spreadsheet shows of a time, its date and hour are lost", _FORMAT_IT
     if _CLOCK.fullmatch(text):
         return f"{text!r} is a time of day without a date", "add a column with the date"
     if _SPREADSHEET.fullmatch(text):
         return (
             f"{text!r} is a time as a spreadsheet counts or rounds it",
-            "format the column as yyyy-mm-dd hh:mm:ss before it is saved as CSV",
+            _FORMAT_IT,
         )
     return None
 

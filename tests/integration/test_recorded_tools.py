@@ -210,7 +210,7 @@ def test_amibroker_with_and_without_a_header(write):
 def test_metatrader(write):
     header = "<DATE>\t<TIME>\t<OPEN>\t<HIGH>\t<LOW>\t<CLOSE>\t<TICKVOL>\t<VOL>\t<SPREAD>"
     path = write(header, *lines("{t}\t{o}\t{h}\t{l}\t{c}\t7\t{v}\t1", "%Y.%m.%d\t%H:%M:%S"), name="TCS_M1.csv")
-    assert opens(read([path])) == expected("TCS M1")
+    assert opens(read([path])) == expected("TCS")
 
 
 def test_metastock(write):
@@ -321,6 +321,145 @@ def test_shoonya_history(write):
         name="TCS.csv",
     )
     assert opens(read([path])) == expected("TCS")
+
+
+def test_kites_web_chart_writes_dates_as_a_browser_does(write):
+    rows = lines('"{t} GMT+0530 (India Standard Time)",{o},{h},{l},{c},{v}', "%a %b %d %Y %H:%M:%S")
+    assert opens(read([write("Date,Open,High,Low,Close,Volume", *rows, name="TCS.csv")])) == expected("TCS")
+
+
+def test_interactive_brokers_names_the_zone(write):
+    rows = lines("{t} Asia/Kolkata,{o},{h},{l},{c},{v},{c},3", "%Y%m%d %H:%M:%S")
+    path = write("date,open,high,low,close,volume,average,barCount", *rows, name="TCS.csv")
+    assert opens(read([path])) == expected("TCS")
+
+
+def test_alpha_vantage_numbers_the_names_of_its_columns(write):
+    rows = lines("{t},{o},{h},{l},{c},{v}")
+    path = write("date,1. open,2. high,3. low,4. close,5. volume", *rows, name="intraday_1min_TCS.BSE.csv")
+    assert opens(read([path])) == expected("TCS")
+    assert read([path]).instruments[0].exchange == "BSE"
+    backwards = write("timestamp,open,high,low,close,volume", *reversed(rows), name="TCS.csv")
+    with pytest.raises(DataError, match="is out of order") as refused:
+        read([backwards])
+    assert "--sort" in refused.value.remedy
+    assert opens(read([backwards], options=reading_options(sort=True))) == expected("TCS")
+
+
+def test_binance_klines(write):
+    header = "open_time,open,high,low,close,volume,close_time,quote_volume,count,taker_buy_volume,taker_quote,ignore"
+    rows = lines("{s}000,{o},{h},{l},{c},{v},{s}999,1.5,1,2,3.5,0")
+    assert opens(read([write(header, *rows, name="TCS-1m.csv")])) == expected("TCS")
+    headless = write(*rows, name="TCS-1m.csv")
+    with pytest.raises(DataError, match="has no header") as refused:
+        read([headless])
+    assert "--columns" in refused.value.remedy
+    order = "time,open,high,low,close,volume,-,-,-,-,-,-"
+    assert opens(read([headless], options=reading_options(columns=order))) == expected("TCS")
+
+
+@pytest.mark.parametrize(("row_numbers", "order"), [(False, ""), (True, "-,")])
+def test_a_list_of_lists_written_by_pandas(write, row_numbers, order):
+    rows = [f"{n}," * row_numbers + line for n, line in enumerate(lines("{t}+05:30,{o},{h},{l},{c},{v}"))]
+    path = write("," * row_numbers + "0,1,2,3,4,5", *rows, name="TCS.csv")
+    with pytest.raises(DataError, match="has numbers for the names of its columns") as refused:
+        read([path])
+    assert "--columns time,open" in refused.value.remedy
+    options = reading_options(columns=f"{order}time,open,high,low,close,volume")
+    assert opens(read([path], options=options)) == expected("TCS")
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_metatrader_ticks_that_only_quote_are_left_out_and_reported(write, tmp_path, suffix):
+    path = write(
+        "<DATE>\t<TIME>\t<BID>\t<ASK>\t<LAST>\t<VOLUME>\t<FLAGS>",
+        "2026.04.22\t09:15:00.123\t1000.05\t1000.10\t1000.05\t100\t6",
+        "2026.04.22\t09:15:01.456\t1000.00\t\t\t\t2",
+        "2026.04.22\t09:15:02.789\t\t1000.10\t1000.15\t200\t6",
+        name="TCS_M1_202604220915.csv",
+    )
+    if suffix == "parquet":
+        path = parquet(tmp_path / "TCS_M1_202604220915.parquet", f"SELECT * FROM read_csv('{path}', all_varchar=true)")
+    recording = read([path])
+    assert [i.tradingsymbol for i in recording.instruments] == ["TCS"]
+    assert recording.ticks["price"].tolist() == [1000.05, 1000.15]
+    assert [(r.kind, r.count) for r in recording.reports if "quote" in r.kind] == [("quote_without_price", 1)]
+
+
+def test_a_tick_without_a_price_and_without_a_quote_is_no_quote(write):
+    path = write("timestamp,ltp,bid,ask", "2026-04-22 10:00:00,1000.05,1000,1001", "2026-04-22 10:00:01,,,")
+    with pytest.raises(DataError, match="has no price that is a number"):
+        read([path])
+
+
+@pytest.mark.parametrize(
+    ("exchange", "expiry", "right"),
+    [
+        ("NFO", "2026-04-28", "Others"),
+        ("NFO", "2026-04-28T06:00:00.000Z", "others"),
+        ("NFO", "", ""),
+        ("", "28-Apr-2026", "NA"),
+    ],
+)
+def test_icici_breeze_futures_are_futures(write, exchange, expiry, right):
+    path = write(
+        "close,datetime,exchange_code,expiry_date,high,low,open,product_type,right,stock_code,strike_price,volume",
+        *lines(f"{{c}},{{t}},{exchange},{expiry},{{h}},{{l}},{{o}},Futures,{right},NIFTY,0,{{v}}"),
+        name="future.csv",
+    )
+    [known] = read([path]).instruments
+    assert (known.kind, known.exchange) == ("FUT", "NFO")
+
+
+def test_a_stream_with_the_average_of_the_day_is_no_list_of_positions(write):
+    path = write(
+        "security_id,LTP,LTQ,LTT,avg_price,volume", "11536,1000.05,1,2026-04-22 09:15:01,999.5,1200", name="dhan.csv"
+    )
+    assert read([path]).ticks[["price", "volume"]].tolist() == [(1000.05, 1200)]
+    positions = write("tradingsymbol,timestamp,average_price,last_price", "TCS,2026-04-22 09:15:01,999.5,1000.05")
+    with pytest.raises(DataError, match="is a list of orders or trades"):
+        read([positions])
+
+
+def test_the_full_bhavcopy_of_nse_has_bars_of_a_day(write):
+    header = (
+        "SYMBOL, SERIES, DATE1, OPEN_PRICE, HIGH_PRICE, LOW_PRICE, LAST_PRICE, CLOSE_PRICE, AVG_PRICE, TTL_TRD_QNTY"
+    )
+    path = write(header, "TCS, EQ, 22-Apr-2026, 1000.05, 1001, 999, 1000, 1000.1, 1000, 120")
+    with pytest.raises(DataError, match="has days without a time of day"):
+        read([path])
+
+
+def test_streams_of_upstox_fyers_and_finnhub(write):
+    upstox = write(
+        "instrument_key,ltp,ltt,ltq,cp,vtt,oi", "NSE_EQ|INE467B01029,1000.05,1776829500000,1,990,1200,0",
+        "NSE_EQ|INE009A01021,1500.05,1776829501000,1,990,1300,0", name="upstox.csv",
+    )  # fmt: skip
+    recording = read([upstox])
+    assert [i.tradingsymbol for i in recording.instruments] == ["INE467B01029", "INE009A01021"]
+    assert recording.ticks[["price", "volume"]].tolist() == [(1000.05, 1200), (1500.05, 1300)]
+    fyers = write(
+        "symbol,ltp,vol_traded_today,last_traded_time,exch_feed_time,bid_price,ask_price",
+        "NSE:TCS-EQ,1000.05,1200,1776829500,1776829501,1000,1000.1", name="fyers.csv",
+    )  # fmt: skip
+    assert read([fyers]).ticks[["time", "volume"]].tolist() == [(1776829501 * SECOND, 1200)]
+    assert opens(read([write("c,h,l,o,s,t,v", *lines("{c},{h},{l},{o},ok,{s},{v}"), name="TCS.csv")])) == expected(
+        "TCS"
+    )
+
+
+@pytest.mark.parametrize(
+    ("header", "line", "words", "remedy"),
+    [
+        ("Date,LTP", "########,1000.05", "where a column is too narrow", "widen it"),
+        ("Time,LTP", "15:00.5,1000.05", "its date and hour are lost", "yyyy-mm-dd hh:mm:ss"),
+        ("date time ltp", "2026-04-22 09:15 1000.05", "has no column for a time", "--columns"),
+    ],
+)
+def test_what_a_spreadsheet_spoiled_is_refused_with_what_to_do(write, header, line, words, remedy):
+    with pytest.raises(DataError, match=words) as refused:
+        read([write(header, line, line)])
+    assert remedy in refused.value.remedy
 
 
 def test_a_path_of_these_shapes_is_never_called_corrupt(tmp_path):
