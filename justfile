@@ -11,13 +11,15 @@ quick := "not kafka and not redis and not e2e and not platform"
 default:
     @just --list --unsorted
 
-# environment from the hashed requirement files, engine compiled ahead
+# environment from the hashed requirement files, bytecode and engine compiled ahead
 setup: _environment
+    @{{python}} -m compileall -q -j 0 analytics api cli connectors dataflows deploy functions strategies
     @.venv/bin/panda compile
 
 _environment:
     @test -x {{python}} || uv venv -q --python ">=3.11,<3.13" .venv
-    @uv pip sync -q --python {{python}} --require-hashes requirements/dev.txt
+    @compile=; test .venv/.compiled -nt requirements/dev.txt || compile=--compile-bytecode; \
+        uv pip sync -q $compile --python {{python}} --require-hashes requirements/dev.txt; touch .venv/.compiled
     @uv pip install -q --python {{python}} --no-deps -e .
 
 # the whole pipeline on a simulated market day; Ctrl-C stops cleanly

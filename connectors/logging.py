@@ -16,7 +16,15 @@ from numbers import Integral
 from typing import Any, Final
 
 import orjson
-import structlog
+
+from functions.imports import without
+
+with without(
+    "rich"
+):  # of which structlog would draw tracebacks; ours are text, and it takes as long to load as structlog
+    import structlog
+
+# isort: split
 from structlog.typing import EventDict, FilteringBoundLogger, Processor, WrappedLogger
 
 from connectors.settings import LogSettings

@@ -9,6 +9,9 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any, Final, TypeVar, cast
 
+import functions.toolchain  # noqa: F401 - Numba's first import
+
+# isort: split
 import numpy as np
 from numba.core import cgutils
 from numba.core import config as numba_config

@@ -20,6 +20,9 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
+import functions.toolchain  # noqa: F401 - Numba's first import
+
+# isort: split
 import llvmlite
 import numba
 import numpy as np

@@ -9,6 +9,9 @@ from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any, Final
 
+import functions.toolchain  # noqa: F401 - Numba's first import
+
+# isort: split
 import numba
 from llvmlite.binding import Linkage
 from numba.core import types

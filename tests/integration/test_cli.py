@@ -40,6 +40,14 @@ def test_help_lists_the_commands_without_loading_the_engine():
     assert loaded.split() == ["False", "False"]
 
 
+def test_a_backtest_loads_nothing_that_is_there_for_others():
+    check = "import sys, cli.backtest; print(sorted({'numba', 'coverage', 'rich', 'pygments'} & set(sys.modules)))"
+
+    loaded = subprocess.run([sys.executable, "-c", check], capture_output=True, text=True, check=True, cwd=ROOT).stdout
+
+    assert loaded.strip() == "['numba']"
+
+
 def test_a_backtest_prints_one_line_of_json_with_everything_promised(panda, ticks_csv):
     code, out, _ = panda("backtest", "momentum", "--data", ticks_csv, "--json")
 
