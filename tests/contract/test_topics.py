@@ -55,7 +55,9 @@ def test_paper_and_zerodha_share_no_topic_but_the_market_and_configuration():
     paper = {t.name for t in all_topics(("paper",))}
     zerodha = {t.name for t in all_topics(("zerodha",))}
 
-    assert all(name.split(".")[0] in ("market", "system", "config", "pipeline") for name in paper & zerodha)
+    assert {name.split(".")[0] for name in paper & zerodha} == {"market", "system", "config", "pipeline"}
+    assert {name.split(".")[0] for name in paper - zerodha} == {"paper"}
+    assert {name.split(".")[0] for name in zerodha - paper} == {"zerodha"}
 
 
 def test_audited_topics_are_kept_for_ten_years():

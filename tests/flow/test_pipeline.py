@@ -245,6 +245,7 @@ def test_a_pipeline_writes_its_own_brokers_topics_only(run):
     written = {out[0] for published in run(two_strategies(), batches_of(events, [])) for out in published.events}
 
     assert written <= {topic.name for topic in outputs("paper")}
+    assert {"paper.signals.raw", "paper.orders.submitted", "paper.orders.filled", "paper.pnl.snapshots"} <= written
 
 
 def test_a_ticks_id_is_read_from_the_event_where_another_writer_put_it_elsewhere(run):

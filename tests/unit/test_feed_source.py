@@ -169,8 +169,11 @@ def test_an_instrument_nobody_configured_comes_through_for_the_gate_to_judge():
 def test_rows_can_be_written_to_by_the_gate():
     log = Log()
 
-    for received in read_all(reader(batch(log.tick(), log.clock()), batch(log.tick()))):
+    items = read_all(reader(batch(log.tick(), log.clock()), batch(log.tick())))
+    for received in items:
         received.ticks["quality"] = 1
+
+    assert [received.ticks["quality"].tolist() for received in items] == [[1, 1], [1], []]
 
 
 def test_a_repeated_record_is_handed_on_for_the_gate_to_judge():

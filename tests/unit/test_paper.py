@@ -3,7 +3,7 @@
 import pytest
 
 from functions.events import PaperVenue
-from tests.desk import Desk, account, instrument, lax, strategy, tick
+from tests.desk import Desk, account, clock, instrument, lax, strategy, tick
 
 QUOTE = PaperVenue(price="quote", charges=False)
 
@@ -312,6 +312,17 @@ def test_what_the_depth_does_not_hold_waits_for_the_next_tick():
     assert desk.fills == [(4, 100.1), (6, 100.2)]
 
 
+def test_a_seller_walks_the_bids_with_the_quantities_of_the_bids():
+    desk = Desk(venue=PaperVenue(price="quote", charges=False, walk_depth=True))
+    levels = ([(99.0, 2), (98.5, 5), (98.0, 50)], [(101.0, 40), (101.5, 40), (102.0, 40)])
+
+    desk.run(
+        tick(100.0, 1).sell(10), tick(100.0, 2, bid=99.0, ask=101.0, bid_quantity=2, ask_quantity=40, levels=levels)
+    )
+
+    assert desk.fills == [(-2, 99.0), (-5, 98.5), (-3, 98.0)]
+
+
 def test_a_limit_stops_the_walk():
     desk = quote_desk(walk_depth=True)
     book = ([], [(100.1, 4), (100.2, 3), (100.3, 50)])
@@ -320,6 +331,37 @@ def test_a_limit_stops_the_walk():
 
     assert desk.fills == [(4, 100.1), (3, 100.2)]
     assert desk.book("working") == 3
+
+
+@pytest.mark.parametrize(("opening", "closing"), [("buy", "sell"), ("sell", "buy")])
+def test_an_exit_that_works_reserves_no_exposure_and_an_entry_does(opening, closing):
+    desk = Desk()
+    desk.run(getattr(tick(100.0, 1), opening)(10), tick(100.0, 2))
+    limit = 110.0 if closing == "sell" else 90.0
+
+    desk.run(getattr(tick(100.0, 3), closing)(10, kind="LIMIT", limit=limit))
+    assert (desk.account("working"), desk.account("committed")) == (1, 0)
+
+    desk.run(getattr(tick(100.0, 4), opening)(5, kind="LIMIT", limit=100.0 - (limit - 100.0)))
+    assert desk.account("committed") == 5 * int((200.0 - limit) * 1e6)
+
+
+@pytest.mark.parametrize("end", ["cancel", "session"])
+def test_what_is_left_of_a_part_filled_order_is_released_and_no_more(end):
+    """Four of ten at 90: 540 rupees are committed until the rest is cancelled, then nothing, never less."""
+    desk = Desk(venue=QUOTE, strategies=[strategy(product="CNC")])
+    desk.run(
+        tick(100.0, 1).buy(10, kind="LIMIT", limit=90.0),
+        tick(90.0, 2, bid=89.95, ask=90.0, bid_quantity=4, ask_quantity=4),
+    )
+    assert (desk.book("position"), desk.book("working"), desk.account("committed")) == (4, 6, 540_000_000)
+
+    if end == "cancel":
+        desk.shard.cancel("s")
+    else:
+        desk.run(clock(20_000))
+
+    assert (desk.book("working"), desk.account("committed"), desk.account("working")) == (0, 0, 0)
 
 
 def test_older_orders_trade_before_younger_ones():

@@ -125,6 +125,35 @@ def test_a_second_without_change_has_no_snapshot():
     assert seconds == {2, 3}  # the order, then the fill; the quiet seconds after them tell nothing
 
 
+def test_closing_two_of_three_releases_two_thirds_of_the_cost_rounded_down_once():
+    """300.05 rupees for three: 200.033333 for two, and not twice 100.016666."""
+    desk = Desk()
+    trade(desk, (2, 100.0), (1, 100.05), (-2, 101.0))
+
+    assert desk.book("cost") == 100_016_667
+    assert desk.account("realised") == 202_000_000 - 200_033_333
+
+
+def test_covering_two_of_three_releases_two_thirds_of_a_short_ones_cost():
+    desk = Desk()
+    trade(desk, (-2, 100.0), (-1, 100.05), (2, 99.0))
+
+    assert desk.account("realised") + desk.account("unrealised") == 3 * 100_000_000 + 50_000 - 3 * 99_000_000
+    assert abs(desk.book("cost") + 100_016_667) <= 1
+
+
+def test_a_rebuild_knows_the_highest_equity_and_the_deepest_fall():
+    """A hundred won, then fifty of it lost."""
+    desk = Desk()
+    trade(desk, (10, 100.0), (-10, 110.0), (10, 110.0), (-10, 105.0))
+    again = Desk()
+
+    again.shard.rebuild(desk.rows("fills"))
+
+    assert (again.account("peak"), again.account("max_drawdown")) == (1_000_100 * RUPEE, 50 * RUPEE)
+    assert (desk.account("peak"), desk.account("max_drawdown")) == (1_000_100 * RUPEE, 50 * RUPEE)
+
+
 def test_books_and_money_are_rebuilt_from_the_fills_alone():
     desk = Desk(accounts=[account(venue=PaperVenue(), limits=lax())])
     trade(desk, (10, 100.0), (-4, 101.0), (-16, 99.0), (3, 98.5))

@@ -365,6 +365,24 @@ def test_an_average_price_is_rounded_half_up_and_nothing_when_flat(cost, positio
     assert average_price(cost, position) == average
 
 
+def test_of_another_publishers_orders_those_are_taken_over_that_move_and_no_others():
+    theirs, mine = Wire(), Wire()
+    resting = (
+        tick(100.0, 1)
+        .buy(5, kind="LIMIT", limit=99.0)
+        .buy(6, kind="LIMIT", limit=98.0)
+        .buy(7, kind="LIMIT", limit=97.0)
+    )
+    theirs.run(resting)
+    mine.shard.shard["numbered"] = 10
+    mine.run(tick(100.0, 1).buy(5, kind="LIMIT", limit=99.0))
+
+    mine.publisher.add(theirs.publisher.to_bytes(), {2})
+
+    assert theirs.publisher.working == [1, 2, 3]
+    assert mine.publisher.working == [2, 11]
+
+
 def test_working_orders_are_known_again_after_a_restart():
     first = Wire()
     first.run(tick(100.0, 1).buy(5, kind="LIMIT", limit=99.0))

@@ -312,6 +312,43 @@ def test_losing_exactly_the_allowance_still_trades_and_one_paisa_more_halts_for_
     assert [int(a["code"]) for a in desk.rows("alerts")] == [1]
 
 
+def holding(**limits):
+    """Ten of S1 bought at 100; S2 has a price."""
+    desk = Desk([instrument(1), instrument(2)], limits=lax(**limits))
+    return desk.run(tick(50.0, 0.5, instrument=1), tick(100.0, 1).buy(10), tick(100.0, 2))
+
+
+@pytest.mark.parametrize("side", ["buy", "sell"])
+@pytest.mark.parametrize(("rule", "limit"), [("daily_loss", "max_daily_loss"), ("drawdown", "max_drawdown")])
+@pytest.mark.parametrize(("price", "expected"), [(90.0, False), (89.99, True)])
+def test_an_account_that_has_lost_too_much_takes_no_new_exposure_on_either_side(side, rule, limit, price, expected):
+    """A short is new exposure as a purchase is."""
+    desk = holding(**{limit: "100"}).run(tick(price, 3))
+
+    desk.run(getattr(tick(50.0, 3.5, instrument=1), side)(5))
+
+    assert desk.refused == ([[rule]] if expected else [])
+
+
+@pytest.mark.parametrize(
+    ("rule", "limits"),
+    [("position_limit", {"max_position": 10}), ("gross_exposure", {"max_gross_exposure": "1000"})],
+)
+def test_a_short_may_reach_a_limit_and_not_pass_it(rule, limits):
+    for quantity, expected in ((10, ALLOWED), (11, [rule])):
+        assert refused(Desk(limits=lax(**limits)).run(tick(100.0, 1).sell(quantity))) == expected
+
+
+def test_a_second_that_ends_at_exactly_the_allowance_halts_nothing():
+    desk = holding(max_daily_loss="100")
+
+    desk.run(tick(90.0, 3), tick(95.0, 5).buy(1))
+    assert (desk.refused, desk.account("halted"), len(desk.rows("alerts"))) == ([], 0, 0)
+
+    desk.run(tick(90.0, 7), tick(89.9, 8), tick(95.0, 9).buy(1))
+    assert (desk.refused, desk.account("halted"), len(desk.rows("alerts"))) == ([["daily_loss"]], 1, 1)
+
+
 def test_a_halt_ends_with_the_day():
     desk = Desk(limits=lax(max_daily_loss="100"))
     desk.run(tick(100.0, 1).buy(10), tick(100.0, 2), tick(80.0, 3), tick(80.0, 4).buy(1))
@@ -417,6 +454,25 @@ def test_what_counts_orders_counts_the_refused_one():
     desk = Desk(limits=lax(max_open_orders=1))
     desk.run(tick(100.0, 1).buy(1).buy(1))
     assert words("max_open_orders", desk) == ("1", "2")
+
+
+def test_the_exposure_that_is_told_counts_what_is_held_what_works_and_what_is_asked_for():
+    """1 000 rupees held, 900 working, 500 asked for."""
+    desk = Desk(limits=lax(max_gross_exposure="2399.99", margin_bps=2_000), capital="100000")
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2), tick(100.0, 3).buy(10, kind="LIMIT", limit=90.0))
+
+    desk.run(tick(100.0, 4).buy(5))
+
+    assert words("gross_exposure", desk) == ("2399.99", "2400.00")
+
+
+def test_the_cash_that_is_told_to_be_needed_counts_what_works():
+    desk = Desk(limits=lax(margin_bps=2_000), capital="479.99")
+    desk.run(tick(100.0, 1).buy(10), tick(100.0, 2), tick(100.0, 3).buy(10, kind="LIMIT", limit=90.0))
+
+    desk.run(tick(100.0, 4).buy(5))
+
+    assert "480.00" in words("cash", desk)
 
 
 def test_a_refusal_for_want_of_a_slot_says_so():

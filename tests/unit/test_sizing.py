@@ -80,8 +80,10 @@ def test_a_share_of_the_equity_is_a_value(amount, equity, expected):
 
 
 @pytest.mark.parametrize("method", ["value", "equity"])
-def test_without_a_price_nothing_can_be_sized(method):
-    assert shares(method, "1", price=0.0) == 0
+@pytest.mark.parametrize("price", [0.0, -0.05])
+def test_without_a_price_nothing_can_be_sized(method, price):
+    assert shares(method, "1", price=price) == 0
+    assert shares(method, "1", price=0.05) != 0
 
 
 def test_a_signal_of_absurd_size_is_capped_and_does_not_overflow():
