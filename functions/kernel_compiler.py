@@ -23,6 +23,7 @@ from numba.core.registry import CPUDispatcher
 from numba.core.types import int8, int16, int32, int64
 
 SIGNED: Final = (int8, int16, int32, int64)
+_LATER: Final = ".numba.unresolved$"  # names what is called before it is compiled
 _python_function: Any = numba.__dict__["_dynfunc"].make_function  # of C: no type checker sees it
 
 
@@ -57,6 +58,10 @@ class EntryCode(JITCodeLibrary):
         for function in self._final_module.functions:
             if not function.is_declaration and function.name not in own:
                 function.linkage = "internal"
+        if any(variable.name.startswith(_LATER) for variable in self._final_module.global_variables):
+            raise NotImplementedError(
+                "kernels that call each other in a circle are not compiled: make one of them a loop"
+            )
         self._optimize_final_module()
         self._final_module.verify()
         self._finalize_final_module()

@@ -72,6 +72,35 @@ def prices_from(price, quantity):
     return rising(price, quantity)[1:], {1: price}
 
 
+@kernel
+def factorial(n):
+    return 1 if n <= 1 else n * factorial(n - 1)
+
+
+@kernel
+def even(n):
+    if n == 0:
+        return True
+    return odd(n - 1)
+
+
+@kernel
+def odd(n):
+    if n == 0:
+        return False
+    return even(n - 1)
+
+
+@entry
+def ways(n):
+    return factorial(n)
+
+
+@entry
+def in_pairs(n):
+    return even(n)
+
+
 def fills(*rows):
     return records(np.array(list(rows), FILL))
 
@@ -132,3 +161,13 @@ def test_what_kernels_make_is_given_back():
         prices_from(100.0, 1_000_000)  # 8 MB each
 
     assert psutil.Process().memory_info().rss - before < 80_000_000
+
+
+def test_a_kernel_may_call_itself():
+    assert ways(5) == 120
+
+
+@pytest.mark.compiled
+def test_kernels_that_call_each_other_in_a_circle_are_refused_in_words():
+    with pytest.raises(NotImplementedError, match="kernels that call each other in a circle"):
+        in_pairs(5)
