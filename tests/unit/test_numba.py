@@ -1,4 +1,4 @@
-"""Numba's functions that `functions/kernel_compiler.py` calls or replaces (ADR 0021): a new Numba is read before it is taken."""
+"""Numba's functions that `functions/kernel_compiler.py` calls or replaces (ADR 0021): a new one is read before it is taken."""
 
 import hashlib
 import inspect
