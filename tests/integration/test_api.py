@@ -215,7 +215,20 @@ def test_fills_of_all_accounts_are_one_list(api: TestClient):
         ("a", "o1", 4), ("a", "o1", 6), ("b", "o4", 10),
     ]  # fmt: skip
     assert [f["quantity"] for f in get(api, "/fills", account="b")["items"]] == [10]
-    assert (fills[0]["price"], fills[0]["tradingsymbol"]) != ("", "")
+    assert [(f["price"], f["value"], f["tradingsymbol"]) for f in fills] == [
+        ("100.00", "1000.00", "RELIANCE"), ("101.00", "606.00", "RELIANCE"), ("100.00", "400.00", "RELIANCE"),
+    ]  # fmt: skip
+
+
+def test_fills_rejections_and_signals_of_a_strategy_are_its_own(api: TestClient):
+    momentum, none = {"strategy": "momentum"}, {"strategy": "reversion"}
+
+    assert [f["order_id"] for f in get(api, "/fills", **momentum)["items"]] == ["o4", "o1", "o1"]
+    assert get(api, "/fills", **none)["items"] == get(api, "/fills", strategy="nobody")["items"] == []
+    assert [f["order_id"] for f in get(api, "/fills", account="b", **momentum)["items"]] == ["o4"]
+    assert [r["signal_id"] for r in get(api, "/rejections", **momentum)["items"]] == ["g3", "g2"]
+    assert get(api, "/rejections", **none)["items"] == []
+    assert get(api, "/signals", account="a", **none)["items"] == []
 
 
 # --- signals ----------------------------------------------------------------------------------------------------------

@@ -369,6 +369,43 @@ def test_a_transaction_whose_answer_was_lost_is_not_done_twice(client: Any):
     assert client.zcard(KEYS.fills("a")) == 2
 
 
+class BeforeExec:
+    """A Redis client whose transactions see `rival` act between what they have read and their EXEC."""
+
+    def __init__(self, client: Any, rival: Callable[[], Any]) -> None:
+        self._client = client
+        self._rival = rival
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._client, name)
+
+    def pipeline(self, transaction: bool = True) -> Any:
+        pipeline = self._client.pipeline(transaction=transaction)
+        if transaction:
+            execute = pipeline.execute
+
+            def interrupted(*arguments: Any) -> Any:
+                self._rival()
+                return execute(*arguments)
+
+            pipeline.execute = interrupted
+        return pipeline
+
+
+def test_what_a_rival_writes_between_the_reading_and_the_exec_leaves_nothing_of_ours(client: Any):
+    log = Log()
+    records = log.append(signal("g1"), signal("g2"))
+    fold(client, [records[:1]])
+    before = tables(client)
+    desk = Desk(BeforeExec(client, lambda: client.hset(KEYS.offsets, "paper.signals.raw:0", 2)), "paper")
+    desk.open()
+
+    with pytest.raises(FatalError, match="another process writes paper:cache:offsets"):
+        desk.write([(records[1], *pairs(signal("g2"))[0])])
+
+    assert tables(client) == {**before, KEYS.offsets: {"paper.signals.raw:0": "2"}}
+
+
 _CACHING = """
 import sys
 from pydantic import SecretStr

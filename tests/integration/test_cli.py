@@ -88,12 +88,17 @@ def test_options_change_what_they_name(panda, ticks_csv):
         return json.loads(panda("backtest", "momentum", "--data", ticks_csv, "--json", *options)[1])
 
     plain = run()
+    assert plain["signals"] > 0
+    assert plain["fills"] > 0
+    assert float(plain["charges"]) > 0
     assert run("--no-charges")["charges"] == "0.00"
     assert float(run("--slippage-bps", "20")["net_pnl"]) < float(plain["net_pnl"])
     assert run("--param", "threshold=0.5")["signals"] == 0
-    assert run("--instruments", "5")["signals"] < plain["signals"]
-    held = [abs(p["quantity"]) for p in run("--max-position", "3")["positions"]]
-    assert max(held, default=0) <= 3
+    assert 0 < run("--instruments", "5")["signals"] < plain["signals"]
+    limited = run("--max-position", "1")
+    assert limited["fills"] > 0
+    assert {abs(position["quantity"]) for position in limited["positions"]} <= {0, 1}
+    assert float(limited["charges"]) < float(plain["charges"])
     assert run("--limit", "max_position=3")["positions"] == run("--max-position", "3")["positions"]
 
 

@@ -23,7 +23,7 @@ from tests.copying import EPOCH, copying, numbered
 pytestmark = pytest.mark.kafka
 
 PRODUCE, LIST_OFFSETS = 0, 2  # Kafka's numbers of the requests
-NOT_LEADER, TOPIC_AUTHORIZATION_FAILED = 6, 29  # and of answers
+NOT_LEADER, TOPIC_AUTHORIZATION_FAILED, INVALID_RECORD = 6, 29, 87  # and of answers
 
 
 def topic(name: str, partitions: int) -> Topic:
@@ -329,6 +329,29 @@ def test_a_writer_that_has_failed_once_never_writes_again(cluster, kafka):
             attempt()
 
     assert list(fetch_all(kafka, ["narrow"])) == []
+
+
+def test_what_a_writer_still_held_when_it_failed_never_arrives(cluster, kafka, monkeypatch):
+    config = client.producer_config
+    apart = {
+        "batch.num.messages": 1, "max.in.flight.requests.per.connection": 1,  # the others wait for the first
+        "enable.idempotence": False, "enable.gapless.guarantee": False,  # which would hold them back as well
+    }  # fmt: skip
+    monkeypatch.setattr("connectors.kafka.sink.producer_config", lambda *a, **k: config(*a, **k) | apart)
+    cluster.refuse(PRODUCE, [INVALID_RECORD])
+    writer = Writer(kafka)
+
+    def write_all() -> None:
+        writer.write(numbered("narrow", 50_000))
+        writer.flush()
+
+    with pytest.raises(FatalError, match="a record with key '0' could not be written to narrow"):
+        write_all()
+    arrived = sum(end_offsets(kafka, ["narrow"]).values())
+    writer._producer.flush(20)
+
+    assert len(writer._producer) == 0
+    assert sum(end_offsets(kafka, ["narrow"]).values()) <= arrived + 1  # one was on its way
 
 
 def test_a_writer_waits_while_its_queue_is_full_and_loses_nothing(kafka, monkeypatch):

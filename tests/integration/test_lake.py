@@ -270,6 +270,24 @@ def test_a_damaged_file_is_named_set_aside_and_read_again(tmp_path: Path, damage
     assert offsets(tmp_path, RAW) == list(range(9))
 
 
+@pytest.mark.parametrize("day", [1, 2])
+def test_of_the_two_newest_dates_a_file_that_is_damaged_within_is_found_at_the_start(tmp_path: Path, day: int):
+    log = Log()
+    for n in range(3):
+        archived(tmp_path, [many(3, log, at=n * DAY_S)])
+    _scratched(tmp_path / RAW / f"date=2026-05-0{6 + day}" / f"0-{3 * day}-{3 * day + 2}.parquet")
+
+    with capture_logs() as logged:
+        archive = Archive(tmp_path, TOPICS)
+        position = archive.open()[RAW, 0]
+        archive.close()
+
+    assert position == 3 * day
+    assert [(line["event"], line["first_offset"], line["last_offset"]) for line in logged] == [
+        ("lake.corrupt", 3 * day, 3 * day + 2)
+    ]
+
+
 def test_a_file_whose_rows_are_not_those_of_its_name_is_set_aside(tmp_path: Path):
     records = many(6, Log())
     archived(tmp_path, [records[:3]])

@@ -55,6 +55,17 @@ def test_what_is_no_line_is_refused(raw):
         decode_line(raw)
 
 
+@pytest.mark.parametrize("numbers", [1, 2, 3, 5, 6, 7])
+def test_a_run_that_is_not_four_numbers_is_refused(numbers):
+    whole, torn = Batch((0, 3, 10, 12), 3), Batch(tuple(range(numbers)), 1)
+
+    for batches in ((torn,), (whole, torn), (torn, whole)):
+        with pytest.raises(UnknownFormat, match="a run is four numbers"):
+            decode_line(encode_line(Entry(7, batches, 0, 0)))
+    for runs in ((), (0, 3, 10, 12), (0, 3, 10, 12, 1, 0, 5, 5)):
+        assert decode_line(encode_line(Entry(7, (Batch(runs, 4),), 0, 0))) == Entry(7, (Batch(runs, 4),), 0, 0)
+
+
 def test_a_line_of_a_later_version_is_refused_by_its_number():
     later = msgspec.msgpack.encode([2, 7, [], 0, 0, 3])
 
