@@ -17,7 +17,6 @@ from llvmlite.binding import Linkage
 from numba.core import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
-from numba.core.compiler_machinery import PassManager
 from numba.core.environment import lookup_environment
 from numba.core.registry import CPUDispatcher
 from numba.core.types import int8, int16, int32, int64
@@ -97,29 +96,12 @@ def _no_address(library: Any, described: Any, environment: Any) -> Any:
     )
 
 
-class Passes(PassManager):
-    """The passes of a compilation, without an event for each that spells all types in words."""
-
-    def _runPass(self, index: int, pss: Any, internal_state: Any) -> None:  # noqa: N802 - Numba's name
-        pss.analysis = self._analysis
-        pss.run_initialization(internal_state)
-        pss.run_pass(internal_state)
-        pss.run_finalizer(internal_state)
-
-
 class _Compiler(Compiler):
     library_class: type[JITCodeLibrary]
 
     def __init__(self, *arguments: Any) -> None:
         super().__init__(*arguments)
         self.state.library = self.library_class(self.state.targetctx.codegen(), "kernel")
-
-    def define_pipelines(self) -> list[PassManager]:
-        passes = Passes("kernel")
-        for manager in super().define_pipelines():
-            passes.passes.extend(manager.passes)
-        passes.finalize()
-        return [passes]
 
 
 class InnerCompiler(_Compiler):

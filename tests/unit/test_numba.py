@@ -4,7 +4,7 @@ import hashlib
 import inspect
 
 import pytest
-from numba.core import codegen, compiler, compiler_machinery, cpu, dispatcher, environment
+from numba.core import codegen, compiler, cpu, dispatcher, environment
 
 AS_READ = [
     (codegen.CodeLibrary._raise_if_finalized, "4595e383"),
@@ -15,10 +15,8 @@ AS_READ = [
     (codegen.CPUCodeLibrary.enable_object_caching, "dae065a7"),
     (codegen.JITCPUCodegen.set_env, "32ae4697"),
     (compiler.CompilerBase.__init__, "1032b6f7"),
-    (compiler.Compiler.define_pipelines, "d262bfe9"),
     (compiler.CompileResult._reduce, "adc9d248"),
     (compiler.CompileResult._rebuild, "374efd88"),
-    (compiler_machinery.PassManager._runPass, "bc22b2b7"),
     (cpu.CPUContext.get_executable, "fdde64eb"),
     (dispatcher._DispatcherBase.get_call_template, "662c5fcd"),
     (dispatcher._FunctionCompiler._compile_core, "36743d99"),
