@@ -48,7 +48,10 @@ class Clock:
 
     def widened(self, texts: list[str]) -> "Clock":
         """The same clock, with the forms that further texts of the column have."""
-        return self if self.typed else replace(self, form=form_of(texts, self.order, self.form))
+        if self.typed:
+            return self
+        form = form_of(texts, self.order, self.form)
+        return replace(self, form=form, has_clock=self.has_clock and (bool(self.form.formats) or form.has_clock))
 
 
 def clock_of(table: Table) -> Clock:

@@ -106,13 +106,15 @@ def _records(lines: Sequence[str], delimiter: str) -> list[tuple[int, list[str]]
 
 def _fitted(names: list[str], rows: list[list[str]]) -> list[str]:
     """The names in the width of the rows: a delimiter too many at the end of header or rows tells nothing."""
-    if not rows:
+    widths = Counter(len(row) for row in rows if len(row) >= min(len(names) - 1, 2))  # what is shorter is a footer
+    if not widths:
         return names
-    width, _ = Counter(len(row) for row in rows).most_common(1)[0]
+    width, _ = widths.most_common(1)[0]
     if width == len(names) - 1 and not names[-1]:
         return names[:-1]
-    if width == len(names) + 1 and all(not row[-1].strip() for row in rows if len(row) == width):
-        return [*names, ""]
+    more = width - len(names)
+    if more > 0 and not any(cell.strip() for row in rows if len(row) == width for cell in row[len(names) :]):
+        return [*names, *[""] * more]
     return names
 
 

@@ -160,14 +160,11 @@ def _part(
 def _read(table: Table, strict: bool) -> _Read:
     """The good rows of a file; its prices are rupees."""
     asked = selection(table)
-    if not asked.clock.has_clock:
-        raise DataError(
-            f"{table.path} has days without a time of day, and a day as a whole cannot be traded within",
-            remedy="use bars of one minute or of a few whole minutes, or ticks; is the time of day in another column?",
-        )
+    _refuse_days(asked)
     columns = table.query(asked.sql())
     if (names := failing(asked, columns)) and (wider := asked.widened(names)) != asked:
         asked = wider
+        _refuse_days(asked)
         columns = table.query(asked.sql())
     good, unreadable, passed_over = judged(asked, columns)
     if unreadable and strict:
@@ -182,6 +179,14 @@ def _read(table: Table, strict: bool) -> _Read:
     if not len(columns["time"]):
         raise DataError(f"{table.path} has no rows that can be read", remedy="leave it out, or record it again")
     return _Read(asked, _in_rupees(table, columns), np.flatnonzero(good), unreadable, passed_over)
+
+
+def _refuse_days(asked: Selection) -> None:
+    if not asked.clock.has_clock:
+        raise DataError(
+            f"{asked.table.path} has days without a time of day, and a day as a whole cannot be traded within",
+            remedy="use bars of one minute or of a few whole minutes, or ticks; is the time of day in another column?",
+        )
 
 
 def _in_rupees(table: Table, columns: dict[str, Any]) -> dict[str, Any]:

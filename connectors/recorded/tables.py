@@ -196,7 +196,7 @@ class Table:
     def samples(self) -> dict[str, list[str]]:
         """Some texts of each column that is text, by what it means."""
         texts = {name: sql for name, sql in self.columns.items() if self.types[name] == "VARCHAR"}
-        if self.dialect is not None:
+        if self.dialect is not None and self.dialect.rows:
             places = {name: int(sql[1:]) for name, sql in texts.items()}
             return {name: [row[place] for row in self.dialect.rows] for name, place in places.items()}
         if not texts:

@@ -420,6 +420,18 @@ def test_a_delimiter_too_many_at_the_end_of_rows_or_header_is_no_column(write):
 _NO_ROWS = ("footer_lines", "repeated_header")
 
 
+@pytest.mark.parametrize("behind", [",", ",,"])
+@pytest.mark.parametrize("footers", [[], ["Source: an exchange", "* delayed"]])
+def test_date_and_time_in_two_columns_are_one_time_whatever_stands_behind_the_rows(write, behind, footers):
+    path = write("ltp,date,time", f"865.05,22 Apr 2026,10:00:00{behind}", *footers)
+    assert first(path) == ("2026-04-22 10:00:00.000000", 865.05)
+
+
+def test_a_day_alone_in_a_short_row_is_never_midnight(write):
+    with pytest.raises(DataError):
+        read([write("ltp,date,time,volume,note", "865.05,22 Apr 2026,,,", "865.05,22 Apr 2026,")])
+
+
 def test_lines_that_are_no_rows_are_reported(write):
     path = write(
         "timestamp,ltp", "2026-04-22 10:00:00,1.05", "timestamp,ltp", "2026-04-22 10:00:01,1.10", ",", "Source: x"
