@@ -54,6 +54,8 @@ def stop_on_signals(*, watched: bool = True) -> None:
     global _watched  # noqa: PLW0603 - one watch a process
     signal.signal(signal.SIGTERM, _asked)
     signal.signal(signal.SIGINT, _asked)
+    for clock in (signal.SIGALRM, signal.SIGVTALRM, signal.SIGPROF):  # a strategy may set one: it would end the process
+        signal.signal(clock, signal.SIG_IGN)
     if not _watched:
         _watched = True
         heard, spoken = socket.socketpair()

@@ -119,6 +119,7 @@ class BacktestHost(Watch):
 
     def __enter__(self) -> Self:
         self._handler: Any = None
+        self._due = 0  # the call that is to be interrupted
         if self.limit_s > 0:
             self._handler = signal.signal(signal.SIGALRM, self._interrupt)
         return self
@@ -144,10 +145,11 @@ class BacktestHost(Watch):
                     "be interrupted", remedy="look there for a loop without end; --strategy-limit SECONDS gives it more time",
                 )
             )  # fmt: skip
+        self._due = call.number
         signal.pthread_kill(threading.main_thread().ident or 0, signal.SIGALRM)
 
     def _interrupt(self, number: int, frame: FrameType | None) -> None:
-        if self._call is not None:
+        if self._call is not None and self._call.number == self._due:  # else a strategy's own alarm clock
             raise Overdue(f"no end of it within {self.limit_s:g} s")
 
 

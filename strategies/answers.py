@@ -115,7 +115,9 @@ else:
 
 def wanted(answer: Any) -> list[Any]:
     """What `on_tick` has returned, as a list. Raises: `ValueError` where it is too long."""
-    answers = answer if isinstance(answer, list) else [answer]
+    answers = (
+        list.copy(answer) if isinstance(answer, list) else [answer]
+    )  # whatever a list of its own says that it holds
     if len(answers) > MAX_SIGNALS:
         raise ValueError(f"on_tick returned {len(answers)} signals, at most {MAX_SIGNALS} for one tick")
     return answers

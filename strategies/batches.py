@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from typing import Any, Protocol, runtime_checkable
 
 import numpy as np
+from msgspec.structs import replace
 
 from functions.events import InstrumentConfig
 from functions.ticks import Rows, copied
@@ -43,7 +44,7 @@ class BatchStrategy:
     def start(self, instruments: Sequence[InstrumentConfig]) -> Any:
         self._instruments = len(instruments)
         with refused_if_it_raises(f"{type(self.author).__name__}.start"):
-            return self.author.start(list(instruments))
+            return self.author.start([replace(instrument) for instrument in instruments])
 
     def ask(self, state: Any, ticks: Rows) -> Answered:
         """All ticks at once: of a raise nobody knows which tick it was, of a bad row everybody does."""

@@ -6,6 +6,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 import time
 import warnings
 from pathlib import Path
@@ -77,6 +78,9 @@ CHANGES = {
     "other filters": lambda: setattr(warnings, "filters", []),
     "interrupts": lambda: signal.signal(signal.SIGINT, signal.SIG_IGN),
     "ends": lambda: signal.signal(signal.SIGTERM, signal.SIG_IGN),
+    "deaf": lambda: signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT}),
+    "hooks": lambda: setattr(threading, "excepthook", None),
+    "errors": lambda: setattr(sys, "excepthook", None),
     "folder": lambda: os.chdir("/"),
     "locale": _set_locale,
 }
@@ -228,6 +232,26 @@ def test_a_limit_of_nothing_is_none():
     _, failures = beside(f"{HERE}:Slow", prices(*[1.0] * 20), limit_s=0)
 
     assert failures == []
+
+
+class Alarms:
+    """Sets an alarm clock that rings while another strategy is asked."""
+
+    fields = ("price",)
+
+    def on_tick(self, tick):
+        if tick.price == 3.0:
+            signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        return 1
+
+
+def test_a_strategys_alarm_clock_rings_for_nobody_else(monkeypatch):
+    monkeypatch.setattr("tests.strategies.Counter.on_tick", lambda self, tick: time.sleep(0.03) or 1)
+
+    wanted, failures = beside(f"{HERE}:Alarms", prices(1, 2, 3, 4), limit_s=30.0)
+
+    assert (len(wanted), failures) == (4, [])
+    assert signal.getitimer(signal.ITIMER_REAL) == (0.0, 0.0)
 
 
 class Naps:
