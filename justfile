@@ -56,6 +56,10 @@ test-plain:
 fuzz *arguments: setup
     {{python}} -m tests.fuzz {{arguments}}
 
+# strategies that do what they should not, at random, beside two that behave (--count 1000 --place backtest|demo|flow --seed N)
+fuzz-strategies *arguments: setup
+    {{python}} -m tests.nasty {{arguments}}
+
 # lint, types, import contracts, requirement files, generated documents
 check:
     .venv/bin/ruff check .
