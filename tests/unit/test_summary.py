@@ -1,6 +1,8 @@
 """The summary of a backtest: what held it comes first, what did not happen is not said, long lines are folded."""
 
-from cli.summary import lines, notes
+from cli.summary import lines, notes, summary
+from dataflows.backtest import run
+from tests.desk import FREE, LAX, account, instrument, tick, tick_rows
 
 TOOK = {"reading_s": 0.31, "deciding_s": 0.02, "whole_s": 1.1, "deciding_ticks_per_s": 37_500}
 QUIET = {"unfilled_by_reason": {}, "squared_off": 0, "squared_off_at_last_price": 0, "delivery_sold_on_the_day": 0}
@@ -65,4 +67,19 @@ def test_what_became_of_orders_and_positions_at_the_end_of_a_session_is_noted():
     assert notes(QUIET | many) == [
         "3 MIS positions squared off at the broker's cut-off, 2 at the last price, as no trade came before the close",
         "1,500 shares bought and sold for delivery on one day: charged as delivery, taxed as intraday",
+    ]
+
+
+def test_remarks_about_the_recording_come_before_notes_and_the_seconds_are_told_apart():
+    outcome = run(tick_rows([tick(100.0)]), [instrument(1)], account("a", limits=LAX, venue=FREE), [])
+    outcome.squared_off, outcome.seconds = 1, 0.25
+
+    made = summary(outcome, ["TCS goes from 2 to 1"], reading_s=0.5, whole_s=1.23456)
+
+    assert made["notes"] == ["TCS goes from 2 to 1", "1 MIS position squared off at the broker's cut-off"]
+    assert [made[name] for name in ("reading_s", "deciding_s", "whole_s", "deciding_ticks_per_s")] == [
+        0.5,
+        0.25,
+        1.235,
+        4,
     ]
