@@ -336,6 +336,9 @@ def test_status_says_why_a_flow_is_not_live_yet_and_what_of_a_live_one_does_not_
     (tmp_path / "suspended").write_text("strategy momentum is suspended")
     work(keeper, lambda: told().remarks)
     assert _state(one, told(), None).detail.endswith("0 restarts; strategy momentum is suspended")
+    (tmp_path / "suspended").write_text("")
+    work(keeper, lambda: not told().remarks)
+    assert _state(one, told(), None).detail.endswith("0 restarts")
 
 
 @pytest.mark.parametrize(
