@@ -127,21 +127,36 @@ def _is_of_yahoo(first: Sequence[str], second: Sequence[str], third: Sequence[st
 
 
 def _by_order(lines: Sequence[str], order: Sequence[str]) -> Dialect:
-    """A file whose columns the user names; a header that is there all the same is passed over."""
+    """A file whose columns the user names; a header that is there all the same is passed over.
+
+    The delimiter is the one by which most lines are rows: commas may also stand within numbers and times.
+    """
+    best = Dialect(",", list(order), 0, "", [])
+    most = 0
     for delimiter in (*DELIMITERS, " "):
         records = _records(lines, delimiter)
         fitting = [(line, cells) for line, cells in records if len(cells) in (len(order), len(order) + 1)]
         if not fitting or len(fitting) * 2 < len(records):
             continue
         names = _fitted(list(order), [cells for _, cells in fitting])
-        price = next((names.index(name) for name in ("price", "close") if name in names), len(names) - 1)
-        data = [
-            (line, cells) for line, cells in fitting if is_number(cells[price].strip()) and not _is_numbering(cells)
-        ]
-        if data:
+        data = [(line, cells) for line, cells in fitting if _is_row(cells, order) and not _is_numbering(cells)]
+        if len(data) > most:
             skip = max((line for line, _ in records if line < data[0][0]), default=0)
-            return Dialect(delimiter, names, skip, "", [cells for _, cells in data[:_SAMPLE]])
-    return Dialect(",", list(order), 0, "", [])
+            best, most = Dialect(delimiter, names, skip, "", [cells for _, cells in data[:_SAMPLE]]), len(data)
+    return best
+
+
+def _is_row(cells: Sequence[str], order: Sequence[str]) -> bool:
+    """Whether numbers stand where the user says that numbers are, and something with figures where the times are."""
+    told = meanings(order)
+    prices = [cells[place].strip() for name, place in told.items() if name in ("price", *BARS)]
+    counts = [cells[place].strip() for name, place in told.items() if name in ("volume", "oi")]
+    times = [cells[place] for name, place in told.items() if name in ("time", "date", "clock")]
+    return (
+        all(map(is_number, prices))
+        and all(not text or is_number(text) for text in counts)
+        and all(any(sign.isdigit() for sign in text) for text in times)
+    )
 
 
 def _is_numbering(cells: Sequence[str]) -> bool:

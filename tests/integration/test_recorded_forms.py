@@ -467,6 +467,16 @@ def test_a_file_without_a_header_is_read_by_the_order_of_its_columns(write):
     assert read([with_header], options=order).ticks.tobytes() == ticks.tobytes()
 
 
+def test_commas_within_numbers_and_times_do_not_separate_the_columns_of_a_file_without_a_header(write):
+    path = write(
+        "86,400|99,99,998|36.67|SBIN|04/22/2026, 092308|",
+        "1,894|7,78,861|1,236.70|SBIN|04/22/2026, 092309|",
+        name="all.txt",
+    )
+    recording = read([path], options=reading_options(columns="volume,oi,price,symbol,time"))
+    assert told(recording, "price", "volume") == [("SBIN", 36.67, 86_400), ("SBIN", 1_236.7, 1_894)]
+
+
 def test_rows_out_of_order_are_put_into_it_when_told(write):
     path = write(
         "timestamp,symbol,ltp",
