@@ -1,7 +1,7 @@
-"""Closing: what ends by event time. MIS at its cut-off, orders with the last session of their class, the rest at midnight.
+"""Closing: what ends by event time. MIS at its cut-off, orders with their session, the rest at midnight.
 
     cut-off ─► MIS orders cancelled ─► intraday positions closed by market orders of the system, or told
-    session's end ─► orders cancelled ─► what is intraday still closed at the last price
+    end of a session's part ─► orders cancelled ─► at the day's last, what is intraday still closed at the last price
     midnight ─► orders that an earlier version left behind
 
 Each is a moment, a whole second of event time, and fires when time has come to it: with a tick, a clock or the next day's
@@ -92,10 +92,11 @@ def next_moment(shard):
     if shard.squaring != 0 and shard.free >= 0:
         found = min(found, over)
     for c in range(CLASSES):
-        close = last_close(shard, c)
-        if close > 0 and midnight + close >= over:
-            found = min(found, midnight + close)
-        if close > 0 and midnight + shard.cut_offs[c] >= over:
+        for part in range(PARTS):
+            close = shard.closes[c, part]
+            if close > 0 and midnight + close >= over:
+                found = min(found, midnight + close)
+        if last_close(shard, c) > 0 and midnight + shard.cut_offs[c] >= over:
             found = min(found, midnight + shard.cut_offs[c])
     return found
 
@@ -294,16 +295,20 @@ def at_moment(shard, floor, moment):
         withdraw_all(shard, floor, ALL, EXPIRED)
         shard.squaring = 0
         return
-    ended = 0
+    ended = 0  # a part of its session
+    done = 0  # the last one
     cut = 0
     for c in range(CLASSES):
+        for part in range(PARTS):
+            ended |= (shard.closes[c, part] > 0 and shard.closes[c, part] == of_day) << c
         close = last_close(shard, c)
-        ended |= (close > 0 and close == of_day) << c
+        done |= (close > 0 and close == of_day) << c
         cut |= (close > 0 and shard.cut_offs[c] == of_day) << c
     if ended != 0:
         withdraw_all(shard, floor, ended, SESSION_END)
-        close_at_last(shard, floor, ended)
-        shard.squaring &= ~ended
+    if done != 0:
+        close_at_last(shard, floor, done)
+        shard.squaring &= ~done
     if cut != 0:
         withdraw_all(shard, floor, cut, SQUARE_OFF)
         tell_held(shard, floor, cut)

@@ -91,14 +91,17 @@ def test_each_class_of_instruments_closes_at_its_own_time_of_each_day(config, da
     assert ended(desk) == [(at(f"{date} {closes}"), "session_end")]
 
 
-def test_between_the_two_parts_of_a_day_nothing_fills_and_in_the_second_it_does():
+def test_each_of_the_two_parts_of_a_day_ends_its_orders_and_between_them_nothing_fills():
     desk = delivering().run(
         tick(100.0, at("2024-03-02 09:59")).buy(1, kind="LIMIT", limit=90.0), tick(80.0, at("2024-03-02 10:30"))
     )
-    assert (desk.fills, ended(desk)) == ([], [])
+    first = (at("2024-03-02 10:00"), "session_end")
+    assert (desk.fills, ended(desk)) == ([], [first])
 
-    desk.run(tick(85.0, at("2024-03-02 11:30")))
-    assert desk.fills == [(1, 90.0)]
+    desk.run(tick(85.0, at("2024-03-02 11:30")).buy(2, kind="LIMIT", limit=84.0).buy(3, kind="LIMIT", limit=70.0))
+    desk.run(tick(84.0, at("2024-03-02 11:31")), tick(60.0, at("2024-03-02 12:30")))
+    assert desk.fills == [(2, 84.0)]
+    assert ended(desk) == [first, (at("2024-03-02 12:30"), "session_end")]
 
 
 @pytest.mark.parametrize("stale", ["2026-05-06 09:08", "2026-05-05 10:00"])
