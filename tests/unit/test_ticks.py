@@ -202,6 +202,19 @@ def test_a_sixth_level_is_left_out():
     assert rows["ask_quantity"].tolist() == [[1, 2, 3, 4, 5]]
 
 
+@pytest.mark.parametrize(("price", "shown"), [(1e7, 10_000_000_000_000), (1.00000001e7, 0), (-0.05, 0)])
+def test_levels_beyond_every_price_are_none(price, shown):
+    rows = depth([raw(depth=Depth([(price, 1)], []))], 1)
+
+    assert int(rows["bid"][0][0]) == shown
+
+
+def test_a_bar_of_one_price_has_a_range():
+    raws = [raw(bar=Bar("close", TIME - 60, 101.0, 101.0))]
+
+    assert ranges(raws, packed(*raws)[0])[["high", "low"]].tolist() == [(101_000_000, 101_000_000)]
+
+
 def test_a_tick_without_levels_and_a_row_without_a_record_show_zeros():
     rows = depth([raw(), None, raw(depth=Depth([], []))], 3)
 
