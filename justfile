@@ -60,6 +60,16 @@ fuzz *arguments: setup
 fuzz-strategies *arguments: setup
     {{python}} -m tests.nasty {{arguments}}
 
+# what a night has time for: properties and spoilt bytes many times over, 200 kills on each ground, nasty strategies, mutants
+test-nightly: setup
+    @.venv/bin/panda services fetch
+    TEST_TIMES=20 {{pytest}} -n 2 --timeout=7200 tests/property tests/fuzz
+    {{python}} -m tests.fuzz --seconds 1800
+    for place in backtest demo flow; do {{python}} -m tests.nasty --count 1000 --place $place --seed $RANDOM; done
+    for ground in embedded platform; do {{python}} -m tests.chaos --seed $RANDOM --kills 200 --ground $ground; done
+    {{python}} -m tests.mutation --target views
+    {{python}} -m tests.mutation --target functions
+
 # lint, types, import contracts, requirement files, generated documents
 check:
     .venv/bin/ruff check .

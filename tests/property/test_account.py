@@ -18,6 +18,7 @@ from functions.shard import Shard
 from functions.ticks import CLOCK, TICK
 from strategies.roster import Roster
 from tests.desk import account, instrument, lax, strategy, tick_name
+from tests.effort import examples
 from tests.market import orders_for, walk
 from tests.oracle import Oracle
 from tests.tables import TABLES
@@ -28,6 +29,7 @@ TIGHT = lax(
     max_position=15, max_orders_per_second=6, duplicate_window_ms=40, max_daily_loss="300", max_gross_exposure="120000",
     max_open_orders=30, margin_bps=2_000, max_price_age_ms=5_000,
 )  # fmt: skip
+
 REAL = PaperVenue(slippage_bps="3", slippage_per_share="0.01", latency_ms=12)
 
 
@@ -83,7 +85,7 @@ def test_the_history_is_worth_folding():
     assert {int(k) for k in np.unique(decided.orders["reason"])} == {0, 3, 4}  # ended with MIS or with the session
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=examples(40), deadline=None)
 @given(st.lists(st.integers(0, COUNT), max_size=30), st.booleans())
 def test_any_split_into_batches_gives_the_same_events_and_state(cuts, restart):
     assert fold(sorted(cuts), restart=restart) == WHOLE
@@ -93,7 +95,7 @@ def test_one_tick_at_a_time_gives_the_same_events_and_state():
     assert fold(list(range(1, COUNT))) == WHOLE
 
 
-@settings(max_examples=12, deadline=None)
+@settings(max_examples=examples(12), deadline=None)
 @given(st.sets(st.integers(1, COUNT - 1), max_size=12))
 def test_a_handover_to_a_shard_of_the_same_configuration_shows_in_no_event(cuts):
     events, _ = fold(sorted(cuts), handover=True)
@@ -208,7 +210,7 @@ def test_the_compiled_account_is_the_plain_python_account_byte_for_byte():
     assert outputs[0] == outputs[1]
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=examples(15), deadline=None)
 @given(seed=st.integers(0, 10**6), sigma=st.sampled_from([0.0003, 0.0008, 0.002]), instruments=st.integers(1, 12))
 def test_fills_and_money_equal_an_independent_account_to_the_micro_rupee(seed, sigma, instruments):
     ticks = walk(2_000, instruments, sigma, seed)

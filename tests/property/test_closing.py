@@ -13,6 +13,7 @@ from functions.publication import Publisher
 from functions.shard import Shard
 from functions.ticks import CLOCK, TICK
 from tests.desk import SECOND, TEN, account, instrument, lax, strategy, tick_name
+from tests.effort import examples
 from tests.market import orders_for, walk
 from tests.tables import TABLES
 
@@ -106,7 +107,7 @@ def test_the_history_is_worth_folding():
     assert of_c.any()
 
 
-@settings(max_examples=EXAMPLES, deadline=None)
+@settings(max_examples=examples(EXAMPLES), deadline=None)
 @given(st.lists(st.integers(0, COUNT), max_size=20), st.booleans(), st.booleans())
 def test_any_split_tells_the_same(cuts, restart, handover):
     assert events(TICKS, SIGNALS, sorted(cuts), restart=restart, handover=handover and not restart) == WHOLE
@@ -116,7 +117,7 @@ def test_one_tick_at_a_time_tells_the_same():
     assert events(TICKS, SIGNALS, list(range(1, COUNT))) == WHOLE
 
 
-@settings(max_examples=EXAMPLES // 4, deadline=None)
+@settings(max_examples=examples(EXAMPLES // 4), deadline=None)
 @given(st.lists(st.integers(0, COUNT), max_size=8))
 def test_clocks_tell_nothing_new_and_nothing_else(cuts):
     """They tell earlier that time has come, not that it had come at another time."""

@@ -19,6 +19,7 @@ from connectors.lake.rows import EXACT
 from functions.codec import encode
 from functions.events import Depth
 from functions.topics import MARKET_TICKS
+from tests.effort import examples
 from tests.history import filled, signal, tick
 
 TICKS, FILLED, LETTERS = MARKET_TICKS.name, "paper.orders.filled", "market.ticks.dlq"
@@ -161,7 +162,7 @@ _json = st.recursive(
     key=st.none() | st.binary(max_size=8),
     headers=st.none() | st.lists(st.tuples(st.text(max_size=5), st.none() | st.binary(max_size=5)), min_size=1, max_size=3),
 )  # fmt: skip
-@settings(deadline=None, max_examples=25)
+@settings(deadline=None, max_examples=examples(25))
 def test_whatever_is_written_comes_back(topic: str, changes: list[tuple[Any, Any]], key: bytes | None, headers: Any):
     values: list[bytes] = []
     for where, what in changes:

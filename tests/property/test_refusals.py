@@ -15,6 +15,7 @@ from functions.portfolio import ACCOUNT, BOOK
 from functions.risk import BIT, LIMITS, REFUSAL, RULES, check, explain, write_refusal
 from functions.signals import SIGNAL
 from tests.desk import RUPEE, SECOND, TEN
+from tests.effort import examples
 
 EXPOSING = ("position_limit", "gross_exposure", "cash", "daily_loss", "drawdown", "max_open_orders")  # not of an exit
 MIDNIGHT = (TEN + IST_OFFSET) // DAY * DAY - IST_OFFSET
@@ -81,7 +82,7 @@ near = st.integers(-2, 2)
 price_of = st.one_of(st.integers(1, 200), st.integers(1, 10**9))  # in ticks of a paisa
 
 
-@settings(max_examples=400, deadline=None)
+@settings(max_examples=examples(400), deadline=None)
 @given(st.data())
 def test_what_is_told_as_observed_lies_beyond_the_limit_where_a_rule_refuses_and_nowhere_else(data):
     draw = data.draw

@@ -10,6 +10,7 @@ from strategies.registry import built_ins, parameters_of
 from strategies.registry import load as load_strategy
 from strategies.roster import MAX_FAILURES, Roster
 from tests.desk import instrument, strategy
+from tests.effort import examples
 from tests.market import walk
 
 HERE = __name__
@@ -84,7 +85,7 @@ def fold(ticks: np.ndarray, cuts: list[int], *, restart: bool = False, nth: int 
     return sorted(map(repr, told)), made.to_bytes()
 
 
-@settings(max_examples=30, deadline=None)
+@settings(max_examples=examples(30), deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, COUNT), max_size=12).map(sorted), st.booleans())
 def test_any_split_with_or_without_restarts_gives_the_same_signals_failures_and_state(seed, cuts, restart):
     ticks = market(seed)
@@ -92,7 +93,7 @@ def test_any_split_with_or_without_restarts_gives_the_same_signals_failures_and_
     assert fold(ticks, cuts, restart=restart) == fold(ticks, [])
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 10**6), st.lists(st.integers(0, COUNT), max_size=12).map(sorted))
 def test_a_suspension_falls_on_the_same_tick_whatever_the_batches_are(seed, cuts):
     ticks = market(seed)
@@ -100,7 +101,7 @@ def test_a_suspension_falls_on_the_same_tick_whatever_the_batches_are(seed, cuts
     assert fold(ticks, cuts, nth=4) == fold(ticks, [], nth=4)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 10**6))
 def test_what_a_strategy_wants_does_not_depend_on_who_else_is_there(seed):
     ticks = market(seed)
@@ -117,7 +118,7 @@ def test_what_a_strategy_wants_does_not_depend_on_who_else_is_there(seed):
         assert mine.tobytes() == alone.tobytes(), name
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=examples(20), deadline=None)
 @given(st.integers(0, 10**6))
 def test_signals_stand_in_total_order_and_are_for_the_strategys_own_instruments(seed):
     ticks = market(seed)
@@ -134,7 +135,7 @@ def test_signals_stand_in_total_order_and_are_for_the_strategys_own_instruments(
     assert set(of_spread["instrument"].tolist()) <= {0, 2}
 
 
-@settings(max_examples=50, deadline=None)
+@settings(max_examples=examples(50), deadline=None)
 @given(st.integers(1, 40), st.integers(1, 60))
 def test_a_strategy_fails_ten_times_and_not_once_more(nth, count):
     made = Roster(INSTRUMENTS, [strategy("m", [11], implementation=f"{HERE}:Moody", parameters={"nth": nth})])
