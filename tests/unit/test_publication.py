@@ -365,6 +365,20 @@ def test_an_average_price_is_rounded_half_up_and_nothing_when_flat(cost, positio
     assert average_price(cost, position) == average
 
 
+def test_an_order_of_the_cut_off_says_so_and_follows_from_the_alert_of_its_account():
+    wire = Wire()
+    wire.run(tick(100.0, 1).buy(5), tick(100.0, 2))
+
+    events = wire.run(tick(101.0, 19_201))
+
+    [alert] = [event for event in events if event.type == "system_alert"]
+    [order] = [event for event in events if event.type == "order_submitted"]
+    assert (alert.data.code, alert.data.subject) == ("square_off_at_market", "a")
+    assert (order.data.origin, order.data.signal_id, order.causation_id) == ("square_off", alert.id, alert.id)
+    assert (order.data.side, order.data.quantity, order.data.product) == ("SELL", 5, "MIS")
+    assert only(wire.run(tick(101.0, 86_400).buy(6)), "order_submitted")[0].origin is msgspec.UNSET
+
+
 def test_of_another_publishers_orders_those_are_taken_over_that_move_and_no_others():
     theirs, mine = Wire(), Wire()
     resting = (

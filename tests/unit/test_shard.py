@@ -359,3 +359,13 @@ def test_a_share_whose_delivery_or_day_trade_has_no_known_charges_is_not_tradabl
     made.run(tick_rows([tick(100.0)]))
 
     assert (made.instruments["segments"] & made.shard["unknown"][0] != 0).tolist() == [True, False]
+
+
+@pytest.mark.parametrize("classes", [-1, 8])
+def test_a_state_that_squares_off_a_class_that_is_none_is_refused(classes):
+    shard = Desk().shard
+    state = shard.snapshot()
+    state["shard"]["squaring"] = classes
+
+    with pytest.raises(StateMismatch, match="squared off"):
+        shard.restore(state)
