@@ -340,12 +340,15 @@ def _caught_up(run: Run, group: str, topics: list[Topic]) -> bool:
     return all(done.get(at, 0) >= end for at, end in ends.items())
 
 
+def _pipeline_caught_up(run: Run) -> None:
+    _await("the pipeline", lambda: _caught_up(run, f"pipeline-{BROKER}-0", [MARKET_TICKS, MARKET_CLOCK]), run)
+
+
 def _wind_down(run: Run, children: dict[str, Child], tail: _Tail) -> None:
     """Stops each flow after it has read what the one before it wrote."""
     stop = run.supervisor.stop
     _must_be_clean("feed", stop(children["feed"]))
-    _await("the pipeline", lambda: _caught_up(run, f"pipeline-{BROKER}-0", [MARKET_TICKS, MARKET_CLOCK]), run)
-    _must_be_clean("pipeline", stop(children["pipeline"]))
+    _must_be_clean("pipeline", run.supervisor.end(children["pipeline"], lambda: _pipeline_caught_up(run)))
     _must_be_clean("config", stop(children["config"]))
     _await("the cache", lambda: _caught_up(run, f"cache-{BROKER}", list(outputs(BROKER)[:-1])), run)
     _await("the archive", lambda: _caught_up(run, "archive", [MARKET_TICKS, *outputs(BROKER)]), run)

@@ -148,8 +148,11 @@ class Supervisor:
         """It has ended without being stopped: it is started again where it asks for that. Raises: `ChildDied`."""
         if code != RetryableError.exit_code or child.restarts <= 0:
             raise ChildDied(child.name, code, self.last_lines(child))
-        child.restarts -= 1
         self.children.remove(child)
+        self._start_again(child)
+
+    def _start_again(self, child: Child) -> None:
+        child.restarts -= 1
         self.start(child)
 
     def last_lines(self, child: Child, count: int = 15) -> str:
@@ -172,6 +175,19 @@ class Supervisor:
                 process.kill()
                 process.wait()
         return process.returncode
+
+    def end(self, child: Child, when: Callable[[], None]) -> int:
+        """Waits until `when` returns and stops a child; returns its exit code.
+
+        One that meanwhile ends itself to be started again is: what it has told the next one to do is done before the end.
+        """
+        while True:
+            when()
+            code = self.stop(child)
+            if code != RetryableError.exit_code or child.restarts <= 0:
+                return code
+            self._start_again(child)
+            self.wait_until_live(child)
 
     def expect_end(self, child: Child, timeout_s: float) -> int:
         """Waits for a child that ends by itself; it is then no longer watched. Raises: `DependencyError` in time."""

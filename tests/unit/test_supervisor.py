@@ -112,3 +112,33 @@ def test_a_child_that_is_silent_for_its_time_is_late_and_so_is_one_that_is_never
     flow.started -= 1_000.0
     with pytest.raises(DependencyError, match=r"pipeline is not live after 1\d{3} s, it compiles the engine; its last"):
         supervisor.wait_until_live(flow)
+
+
+# Asked to stop it ends itself with 3 the first times, as a pipeline that has just suspended a strategy does.
+TIRES = """
+import os, pathlib, signal, sys, time
+ends = pathlib.Path(sys.argv[1])
+def end(*_):
+    ends.write_text(ends.read_text() + "x")
+    sys.exit(3 if len(ends.read_text()) <= int(sys.argv[2]) else 0)
+signal.signal(signal.SIGTERM, end)
+pathlib.Path(os.environ["PANDA_READY_FILE"]).touch()
+while True: time.sleep(0.01)
+"""
+
+
+@pytest.mark.parametrize(("times", "code", "asked"), [(0, 0, 1), (2, 0, 3), (3, 3, 3)])
+def test_who_ends_itself_to_be_started_again_while_it_is_asked_to_stop_is_started_and_asked_again(
+    supervisor, tmp_path, times, code, asked
+):
+    ends, waited = tmp_path / "ends", []
+    ends.touch()
+    one = Child("flow", [sys.executable, "-c", TIRES, str(ends), str(times)], restarts=2)
+    supervisor.start(one)
+    supervisor.wait_until_live(one)
+
+    assert supervisor.end(one, lambda: waited.append(len(ends.read_text()))) == code
+
+    assert waited == list(range(asked)), "before each stop"
+    assert ended(one)
+    assert supervisor.children == []
