@@ -28,14 +28,24 @@ OFFSETS: Final = "_connect.offsets"  # how far sources have read
 
 def empty(native: Native) -> None:
     """Starts what a test has stopped, and takes away what tests have made."""
-    native.up()
-    carried = _has_carried(native)
+    native.up(["kafka", "postgres", "redis"])
+    [connect] = native.status(["connect"])
+    if connect.pid is not None:
+        native.up()
+    carried = connect.pid is None or _has_carried(native)
     if carried:  # how far a connector has read outlives it: the worker forgets that with its topics alone
         native.down(["connect"])
     _empty_kafka(Administrator(admin_settings(native.site), timeout_s=PATIENCE_S), forget_connect=carried)
     _empty_postgres(native)
     _empty_redis(native)
     native.up()
+
+
+def rest(native: Native) -> None:
+    """Lets what tests have left idle cost nothing: Connect with connectors works on, until the next file of tests or the end."""
+    [connect] = native.status(["connect"])
+    if connect.healthy and _has_carried(native):
+        native.down(["connect"])
 
 
 def _has_carried(native: Native) -> bool:

@@ -22,7 +22,7 @@ from deploy.services.kafka import admin_settings, settings_of
 from deploy.services.native import Native
 from deploy.services.places import PROJECT, Ports
 from deploy.services.processes import port_is_free
-from tests.emptied import empty
+from tests.emptied import empty, rest
 
 
 @dataclass(frozen=True)
@@ -122,7 +122,8 @@ def services() -> Iterator[Platform]:
 
 
 @pytest.fixture(scope="module")
-def platform(services: Platform) -> Platform:
+def platform(services: Platform) -> Iterator[Platform]:
     """All services, empty at the beginning of each file of tests."""
     empty(services.native)
-    return services
+    yield services
+    rest(services.native)
