@@ -123,13 +123,14 @@ def judge(ticks, seen, hours, first_day):
     hours = borrow(hours)
     failed = 0
     clock = seen.shape[0] - 1
+    begins = first_day * DAY - IST_OFFSET
     ends = latest_time(0, hours, first_day)
     latest = latest_time(seen[clock].time, hours, first_day)
     for row in range(ticks.shape[0]):
         tick = ticks[row]
         bits = 0
         if tick.instrument == CLOCK:
-            if tick.time < seen[clock].time:
+            if tick.time < max(seen[clock].time, begins):
                 bits = TIME_BACKWARDS
             elif tick.time > ends:
                 bits = FROM_THE_FUTURE

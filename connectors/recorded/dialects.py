@@ -129,14 +129,15 @@ def _is_of_yahoo(first: Sequence[str], second: Sequence[str], third: Sequence[st
 def _by_order(lines: Sequence[str], order: Sequence[str]) -> Dialect:
     """A file whose columns the user names; a header that is there all the same is passed over.
 
-    The delimiter is the one by which most lines are rows: commas may also stand within numbers and times.
+    The delimiter is the one by which most lines are rows: commas may also stand within numbers and times, and of a file of
+    few rows most lines may be a source and a remark.
     """
     best = Dialect(",", list(order), 0, "", [])
     most = 0
     for delimiter in (*DELIMITERS, " "):
         records = _records(lines, delimiter)
         fitting = [(line, cells) for line, cells in records if len(cells) in (len(order), len(order) + 1)]
-        if not fitting or len(fitting) * 2 < len(records):
+        if not fitting:
             continue
         names = _fitted(list(order), [cells for _, cells in fitting])
         data = [(line, cells) for line, cells in fitting if _is_row(cells, order) and not _is_numbering(cells)]

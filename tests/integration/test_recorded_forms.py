@@ -477,6 +477,12 @@ def test_commas_within_numbers_and_times_do_not_separate_the_columns_of_a_file_w
     assert told(recording, "price", "volume") == [("SBIN", 36.67, 86_400), ("SBIN", 1_236.7, 1_894)]
 
 
+def test_a_file_without_a_header_may_have_more_footers_than_rows(write):
+    path = write("2024-01-01 09:15:00;SBIN;612.05", "Source: an exchange", "* delayed", name="all.csv")
+    recording = read([path], options=reading_options(columns="time,symbol,price"))
+    assert told(recording, "price") == [("SBIN", 612.05)]
+
+
 def test_rows_out_of_order_are_put_into_it_when_told(write):
     path = write(
         "timestamp,symbol,ltp",

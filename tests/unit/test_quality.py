@@ -107,6 +107,11 @@ def test_a_clock_may_repeat_but_not_go_back():
     assert judged(clock(1), clock(1), clock(3), clock(2)) == [None, None, None, ["time_backwards"]]
 
 
+def test_a_clock_from_before_the_calendar_is_none_and_refuses_no_tick():
+    of_1970 = -TEN / 1_000_000_000 + 1e-6
+    assert judged(clock(of_1970), tick(100.0, 1)) == [["time_backwards"], None]
+
+
 def test_clocks_and_ticks_do_not_judge_each_other():
     """A tick may be told a little after the clock has passed it."""
     assert judged(clock(5), tick(100.0, 4.9), tick(100.0, 4.95)) == [None, None, None]
