@@ -42,7 +42,7 @@ def empty(native: Native) -> None:
 
 
 def rest(native: Native) -> None:
-    """Lets what tests have left idle cost nothing: Connect with connectors works on, until the next file of tests or the end."""
+    """What tests have left idle shall cost nothing: Connect with connectors would work on to the end of the run."""
     [connect] = native.status(["connect"])
     if connect.healthy and _has_carried(native):
         native.down(["connect"])
