@@ -190,7 +190,8 @@ def test_what_is_no_time_is_refused_with_the_reason(write, text, words):
 
 
 @pytest.mark.parametrize(
-    ("zone", "time"), [("UTC", "04:30"), ("America/New_York", "00:30"), ("+08:00", "12:30"), ("IST", "10:00")]
+    ("zone", "time"),
+    [("UTC", "04:30"), ("America/New_York", "00:30"), ("+08:00", "12:30"), ("-03:30", "01:00"), ("IST", "10:00")],
 )
 def test_times_without_a_zone_are_in_that_of_the_user(write, zone, time):
     assert (
@@ -440,6 +441,24 @@ def test_lines_that_are_no_rows_are_reported(write):
         "footer_lines": 1,
         "repeated_header": 1,
     }
+
+
+def test_twenty_lines_behind_the_last_row_are_a_footer_and_more_are_rows_that_cannot_be_read(write):
+    row, lines = "2026-04-22 10:00:00,1.05", [f"Note {chr(97 + n)}" for n in range(21)]
+
+    twenty = reports(read([write("timestamp,ltp", row, *lines[:20])]))
+
+    assert [count for (kind, _), (count, _) in twenty.items() if kind == "footer_lines"] == [20]
+    with pytest.raises(DataError, match=r"row 2 \(line 3\) .*and 20 more"):
+        read([write("timestamp,ltp", row, *lines)])
+
+
+def test_the_last_moment_of_2099_is_a_time_and_the_next_is_a_number_misread(write):
+    row = "2026-04-22 10:00:00,1.05"  # times are India's, the bound is UTC's
+
+    assert len(read([write("timestamp,ltp", row, "2100-01-01 05:29:59.999999,1.05")]).ticks) == 2
+    with pytest.raises(DataError, match=r"row 2 \(line 3\) has no time that can be read"):
+        read([write("timestamp,ltp", row, "2100-01-01 05:30:00.000000,1.05")])
 
 
 @pytest.mark.parametrize("last", ["2026-04-22 10:0", "17768", "soon,1.05", "2026-04-22 10:00:02,"])

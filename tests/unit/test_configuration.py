@@ -170,6 +170,12 @@ def test_a_strategy_that_could_not_run_is_refused(change, fault):
     assert known(replace(MOMENTUM, **change)) == [fault]
 
 
+def test_intraday_and_carried_positions_are_for_a_future_and_delivery_is_for_a_share():
+    assert known(replace(MOMENTUM, product="MIS", instruments=[13238786])) == []
+    assert known(replace(MOMENTUM, product="NRML", instruments=[13238786])) == []
+    assert known(replace(MOMENTUM, product="CNC")) == []
+
+
 def test_a_whole_configuration_says_whose_each_fault_is():
     twin = replace(RELIANCE, instrument_token=1)
     faults = validate(

@@ -130,6 +130,24 @@ def test_a_roster_that_takes_another_over_suspends_whom_that_one_had_suspended()
     assert set(signals["strategy"].tolist()) == {1}
 
 
+class Refuses:
+    """Answers nothing that counts."""
+
+    fields = ("price",)
+
+    def on_tick(self, tick):
+        return "no"
+
+
+def test_a_roster_that_takes_another_over_counts_on_from_its_failures():
+    made, other = (Roster(INSTRUMENTS, [following("r", TOKENS, implementation=f"{HERE}:Refuses")]) for _ in range(2))
+    made.on_batch(prices(1, 1, 1))
+
+    other.take_over(made)
+
+    assert [failure.count for failure in other.on_batch(prices(1))[1]] == [4]
+
+
 def test_nobody_is_suspended_by_a_name_that_there_is_not():
     made = keeping("a lock")
     made.suspend("nobody")
