@@ -143,3 +143,12 @@ def test_configured_instruments_leave_what_was_counted_as_it_is():
     more = made.with_instruments([instrument(1), instrument(2)])
 
     assert more.gate.watch.to_bytes() == made.gate.watch.to_bytes()
+
+
+def test_configured_instruments_leave_the_clock_where_it_has_struck():
+    made = watched(2, 4)
+    made.gate.seen["time"][-1] = 7
+
+    more = made.with_instruments([instrument(1), instrument(2)])
+
+    assert more.gate.seen["time"].tolist() == [0, 0, 7]

@@ -221,6 +221,8 @@ def test_the_ids_kept_against_copies_are_bounded(client: Any):
     desk = fold(client, [log.append(signal("g1"), signal("g2"))])
 
     assert client.llen(KEYS.ids("paper.signals.raw", 0)) == REMEMBERED
+    newest = [event.id for event, _ in pairs(signal("g1"), signal("g2"))]
+    assert client.lrange(KEYS.ids("paper.signals.raw", 0), -2, -1) == newest
     assert len(desk._ids["paper.signals.raw", 0].known) == REMEMBERED
 
 

@@ -403,6 +403,29 @@ NO_ROWS = {
 }
 
 
+class Flood(Rows):
+    """Buys one so often on the third tick."""
+
+    parameters: ClassVar = {"times": Parameter(0)}
+
+    def __init__(self, times: int = 0) -> None:
+        super().__init__()
+        self.times = times
+
+    def on_batch(self, state, ticks):
+        rows = super().on_batch(state, ticks)
+        return np.repeat(rows, np.where(ticks["price"] == 3.0, self.times, 1))
+
+
+def test_one_tick_has_as_many_rows_as_signals_and_no_more():
+    most, _ = asked_on_the_third(f"{HERE}:Flood", times=MAX_SIGNALS)
+    none, failures = asked_on_the_third(f"{HERE}:Flood", times=MAX_SIGNALS + 1)
+
+    assert most == [(0, 1), (1, 1), *[(2, 1)] * MAX_SIGNALS, (3, 1), (4, 1)]
+    assert none == [(0, 1), (1, 1), (3, 1), (4, 1)]
+    assert failures == [(2, "ValueError", "on_batch returned more than 1000 signals for one tick")]
+
+
 class Whole(Rows):
     """Returns something in place of the rows of its first batch."""
 

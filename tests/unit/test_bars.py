@@ -31,6 +31,12 @@ def test_a_bar_is_its_open_when_it_begins_and_its_close_a_microsecond_before_it_
     assert ranges[["high", "low"]].tolist() == [(0, 0), (103_000_000, 99_000_000)]
 
 
+def test_the_range_of_a_bar_is_whole_paise_though_a_float_lies_below_them():
+    _, ranges = bars((0, 64.0, 64.1, 16.15, 64.0, 7, 0))
+
+    assert ranges[["high", "low"]].tolist()[1] == (64_100_000, 16_150_000)
+
+
 def test_a_bar_ends_when_its_end_says_so():
     ticks, _ = bars((0, 1.0, 1.0, 1.0, 1.0, 0, 0), minutes=60)
 

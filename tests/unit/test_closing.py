@@ -124,6 +124,15 @@ def test_the_account_is_told_a_second_after_its_orders_ended():
     assert sorted(set(times)) == [2.0, CLOSE + 1]
 
 
+def test_the_account_is_told_a_second_after_what_a_strategy_asked_for_was_cancelled():
+    desk = Desk().run(tick(100.0, 1).buy(10, kind="LIMIT", limit=90.0), clock(10))
+    desk.shard.cancel("s")
+    desk.run(clock(20))
+
+    times = [round(int(t - TEN) / 1e9, 6) for t in desk.rows("snapshots")["time"]]
+    assert sorted(set(times)) == [2.0, 11.0]
+
+
 def test_an_order_that_an_earlier_version_left_over_the_close_expires_at_midnight():
     desk = delivering().run(tick(100.0, 1).buy(10, kind="LIMIT", limit=90.0))
     desk.shard.shard["second"] += int(CLOSE) + 100  # as if the close had passed it by

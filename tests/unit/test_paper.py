@@ -22,6 +22,15 @@ def test_a_market_order_fills_at_the_next_tick_and_never_at_its_own():
     assert desk.fills == [(10, 101.0)]
 
 
+def test_an_order_fills_that_came_after_the_newest_of_two_had_filled():
+    desk = Desk()
+    desk.run(tick(100.0, 1).buy(1, kind="LIMIT", limit=90.0).buy(2), tick(100.0, 2).buy(3))
+
+    desk.run(tick(100.0, 3))
+
+    assert desk.fills == [(2, 100.0), (3, 100.0)]
+
+
 def test_another_instruments_tick_fills_nothing():
     desk = Desk([instrument(1), instrument(2)])
 
@@ -65,6 +74,14 @@ def test_slippage_is_always_against_the_order(venue, bought, sold):
     desk.run(tick(100.0, 1).buy(1).sell(1), tick(100.0, 2, bid=99.9, ask=100.1))
 
     assert desk.fills == [(1, bought), (-1, sold)]
+
+
+def test_where_nobody_buys_there_is_no_spread_to_slip_by():
+    desk = quote_desk(slippage_spread_percent=50)
+
+    desk.run(tick(90.0, 1).buy(5), tick(90.0, 2, bid=0.0, ask=90.0))
+
+    assert desk.fills == [(5, 90.0)]
 
 
 @pytest.mark.parametrize(

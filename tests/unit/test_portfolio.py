@@ -117,6 +117,22 @@ def test_a_snapshot_is_taken_at_the_end_of_every_second_that_changed_with_the_pr
     assert [money for level, _, money in snapshot_rows(desk) if level == ACCOUNT_LEVEL] == [20, 50]
 
 
+def test_accounts_that_have_sold_newest_first_are_told_of_no_price_any_more():
+    names = ["a", "b", "c"]
+    desk = Desk(
+        accounts=[account(name) for name in names], strategies=[strategy(name, accounts=[name]) for name in names]
+    )
+    entry = tick(100.0, 1)
+    for n in range(3):
+        entry.buy(1, strategy=n)
+    desk.run(entry, tick(100.0, 2), tick(100.0, 3).sell(1, strategy=2), tick(100.0, 4))
+    desk.run(tick(100.0, 5).sell(1, strategy=1), tick(100.0, 6), clock(8))
+
+    desk.run(tick(101.0, 10), clock(12))
+
+    assert desk.told[-1].snapshots["account"].tolist() == [0, 0, 0]  # its row, its strategy's and its position's
+
+
 def test_a_second_without_change_has_no_snapshot():
     desk = Desk()
     desk.run(tick(100.0, 1).buy(10), tick(100.0, 2), tick(100.0, 3), tick(100.0, 4), tick(100.0, 5))

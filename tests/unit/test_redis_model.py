@@ -159,6 +159,12 @@ def test_an_older_snapshot_does_not_overwrite_an_account():
     assert tables.hashes[KEYS.account("a")]["timestamp"] == "2026-05-06T04:30:02.000000Z"
 
 
+def test_an_older_snapshot_of_the_same_batch_does_not_overwrite_an_account():
+    tables = Tables().take(snapshot(2.0, cash="2.00"), snapshot(1.0, cash="1.00"))
+
+    assert tables.hashes[KEYS.account("a")]["cash"] == "2.00"
+
+
 def test_a_position_closed_before_a_snapshot_that_is_read_first_is_flat_as_of_its_last_fill():
     opened, closed = filled(position=10, at=0.3), filled("o2", side="SELL", position=0, average="0.00", at=0.8)
 
