@@ -187,7 +187,8 @@ def _hint(outcome: backtest.Outcome) -> None:
         lots = sorted({config.lot_size for config in outcome.shard.instrument_configs})
         typer.echo(
             f"nothing traded: quantities must be multiples of the lot ({', '.join(map(str, lots))} here), "
-            "try --param quantity=LOT if the strategy has it", err=True,
+            "try --param quantity=LOT if the strategy has it. Without a list of instruments beside the data, the lot of a "
+            "derivative is the largest number that divides all its recorded quantities", err=True,
         )  # fmt: skip
     if not outcome.failures:
         return

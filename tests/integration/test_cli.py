@@ -83,6 +83,30 @@ def test_the_same_backtest_twice_is_the_same(panda, ticks_csv):
     assert runs[0] == runs[1]
 
 
+def test_few_quantities_may_make_a_lot_too_large_and_a_list_of_instruments_says_it_better(panda, tmp_path):
+    """Of 650, 1 300 and 1 950 nobody can tell that the lot is 65."""
+    data = tmp_path / "data"
+    data.mkdir()
+    rows = [f"2026-04-06 11:0{n}:00,22000,22000,22000,22000,{650 * n}" for n in (1, 2, 3)]
+    (data / "NIFTY26APRFUT.csv").write_text("\n".join(["timestamp,open,high,low,close,volume", *rows, ""]))
+
+    def run():
+        arguments = "--data", data, "--param", "quantity=65", "--no-limits", "--capital", "10000000", "--json"
+        _, out, err = panda("backtest", "tests.strategies:Counter", *arguments)
+        said = json.loads(out)
+        return said["fills"], said["rejected_by_rule"], err
+
+    fills, refused, told = run()
+    assert (fills, refused) == (0, {"lot_multiple": 2})
+    assert "multiples of the lot (650 here)" in told
+    assert "Without a list of instruments beside the data" in told
+    (data / "instruments.csv").write_text(
+        "instrument_token,tradingsymbol,exchange,instrument_type,lot_size,tick_size\n9,NIFTY26APRFUT,NFO,FUT,65,0.05\n"
+    )
+    fills, refused, told = run()
+    assert (fills > 0, refused, "multiples of the lot" in told) == (True, {}, False)
+
+
 def test_options_change_what_they_name(panda, ticks_csv):
     def run(*options):
         return json.loads(panda("backtest", "momentum", "--data", ticks_csv, "--json", *options)[1])
