@@ -210,7 +210,24 @@ def test_a_fill_of_more_than_was_ordered(right):
     assert {"orders_live_legally", "money_is_conserved"} <= found(with_records(right, FILLED, more))
 
 
-@pytest.mark.parametrize(("field", "value"), [("value", "1"), ("charges", "1000"), ("realised_pnl", "5")])
-def test_money_from_nowhere(right, field, value):
+def test_a_fill_of_less_than_was_ordered_that_leaves_nothing(right):
+    def less(records):
+        return [with_data(records[0], quantity=decode(records[0].value).data.quantity - 1), *records[1:]]
+
+    given = with_records(right, FILLED, less)
+    assert any("0 left to fill, by its fills 1" in fault for fault in checks.orders_live_legally(given))
+
+
+@pytest.mark.parametrize(
+    ("field", "value", "words"),
+    [
+        ("value", "1", [" cost 1", ": cash "]),
+        ("charges", "1000", [": charges ", ": cash "]),
+        ("realised_pnl", "5", [": realised "]),
+        ("position", 7, [" holds 7, by its fills "]),
+    ],
+)
+def test_money_from_nowhere(right, field, value, words):
     given = with_records(right, FILLED, lambda records: [with_data(records[0], **{field: value}), *records[1:]])
-    assert "money_is_conserved" in found(given)
+    faults = checks.money_is_conserved(given)
+    assert [each for each in words if not any(each in fault for fault in faults)] == []
