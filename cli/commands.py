@@ -10,7 +10,7 @@ import typer
 
 from cli.calendar import calendar, charges
 from cli.dlq import dlq
-from cli.recorded import reads_recordings
+from cli.recorded import path_of, reads_recordings
 from cli.services import services
 
 app = typer.Typer(
@@ -45,7 +45,8 @@ def demo(
     seed: Annotated[int, typer.Option(help="Of the simulated day.")] = 1,
     strategy: Annotated[list[str] | None, typer.Option(help="Run this as well: module:Name or file.py:Name.")] = None,
     data: Annotated[
-        list[Path] | None, typer.Option(help="Recorded files or folders in place of the simulator.")
+        list[Path] | None,
+        typer.Option(help="Recorded files or folders in place of the simulator.", parser=path_of, metavar="PATH"),
     ] = None,
     port: Annotated[int, typer.Option(help="Of the API on 127.0.0.1; 0 takes a free one.")] = 8000,
     charges_as_of: Annotated[str, typer.Option(help="YYYY-MM-DD: that day's charges for every day.")] = "",
@@ -114,7 +115,10 @@ def shards(
 @reads_recordings
 def feed(
     source: Annotated[Literal["sim", "file"], typer.Option(help="Simulated day or recorded files.")] = "sim",
-    data: Annotated[list[Path] | None, typer.Option(help="Recorded files or folders, with --source file.")] = None,
+    data: Annotated[
+        list[Path] | None,
+        typer.Option(help="Recorded files or folders, with --source file.", parser=path_of, metavar="PATH"),
+    ] = None,
     speed: Annotated[float, typer.Option(help="Market seconds per second; 0 = as fast as possible.")] = 1.0,
     seed: Annotated[int, typer.Option(help="Of the simulated day.")] = 1,
     date: Annotated[
@@ -135,7 +139,10 @@ def feed(
 @reads_recordings
 def backtest(
     strategy: Annotated[str, typer.Argument(help="A built-in name, module:Name or file.py:Name.")],
-    data: Annotated[list[Path], typer.Option(help="Recorded ticks or bars: CSV or Parquet, files or folders.")],
+    data: Annotated[
+        list[Path],
+        typer.Option(help="Recorded ticks or bars: CSV or Parquet, files or folders.", parser=path_of, metavar="PATH"),
+    ],
     param: Annotated[list[str] | None, typer.Option(help="name=value; may be given several times.")] = None,
     instruments: Annotated[str | None, typer.Option(help="Only these symbols or tokens, joined by commas.")] = None,
     slippage_bps: Annotated[str, typer.Option(help="Against every market order, basis points.")] = "0",

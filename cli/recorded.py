@@ -3,6 +3,7 @@
 import inspect
 from collections.abc import Callable
 from functools import wraps
+from pathlib import Path
 from typing import Annotated, Any, Final
 
 import typer
@@ -18,6 +19,13 @@ _OPTIONS: Final[dict[str, tuple[Any, Any, str]]] = {
     "unit": (str, "", "Of prices: rupees or paise."),
     "decimal": (str, "", "Decimal sign: point or comma."),
 }
+
+
+def path_of(text: str) -> Path:
+    """A path that was given; an empty text would be the current folder. Raises: `typer.BadParameter`."""
+    if not text.strip():
+        raise typer.BadParameter("the path is empty; name a file or a folder of recorded data")
+    return Path(text)
 
 
 def reads_recordings(command: Callable[..., None]) -> Callable[..., None]:

@@ -26,10 +26,11 @@ def lots_of(quantities: Integers, instrument: Integers, count: int) -> Integers:
 
 
 def finer_than_five_paise(prices: Floats, instrument: Integers, count: int) -> Integers:
-    """How many prices of each of `count` instruments are no multiple of five paise.
+    """How many prices of each of `count` instruments are no multiple of five paise. Prices are finite.
 
     >>> finer_than_five_paise(np.array([100.05, 100.01, 99.95]), np.array([0, 1, 0]), 2).tolist()
     [0, 1]
     """
-    paise = np.rint(np.nan_to_num(prices) * 100).astype(np.int64)
-    return np.bincount(instrument[paise % FIVE_PAISE != 0], minlength=count)[:count]
+    paise = np.rint(prices * 100)
+    finer = FIVE_PAISE * np.rint(paise / FIVE_PAISE) != paise
+    return np.bincount(instrument[finer], minlength=count)[:count] if finer.any() else np.zeros(count, np.int64)

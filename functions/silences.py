@@ -29,12 +29,15 @@ def silences(
     classes = np.array([session_class(config.kind, config.closing_auction) for config in configs], np.int64)
     of_bars = spacing[whose] > 0
     if of_bars.any():  # a bar stands for its whole length, counted from the open; one that is there twice counts once
-        length = np.where(of_bars, spacing[whose], 1)
-        times = np.where(of_bars, (times - _OPEN) // length * length + _OPEN, times)
-        kept = ~of_bars
-        kept[1:] |= (times[1:] != times[:-1]) | (whose[1:] != whose[:-1])
-        kept[:1] = True
-        times, whose = times[kept], whose[kept]
+        length = _one_of(spacing[np.bincount(whose, minlength=len(spacing)) > 0]) if of_bars.all() else None
+        length = np.where(of_bars, spacing[whose], 1) if length is None else length
+        beyond = (times - _OPEN) % length
+        if beyond.any():
+            times = np.where(of_bars, times - beyond, times)
+        again = of_bars[1:] & (times[1:] == times[:-1])
+        if again.any():
+            kept = np.append(True, ~again | (whose[1:] != whose[:-1]))
+            times, whose = times[kept], whose[kept]
     days = day_of(times)
     begins = np.append(0, np.flatnonzero((days[1:] != days[:-1]) | (whose[1:] != whose[:-1])) + 1)
     for begin, end in _to_look_at(times, whose, begins, classes, spacing, calendar):
@@ -45,6 +48,11 @@ def silences(
             continue
         parts = calendar.sessions[day - calendar.first_day, classes[whose[begin]]]
         yield from _of_one_day(config, day, of_day, bar, parts)
+
+
+def _one_of(lengths: Integers) -> np.int64 | None:
+    """The length that all have, if they have one."""
+    return lengths[0] if (lengths == lengths[0]).all() else None
 
 
 def _to_look_at(
@@ -70,11 +78,12 @@ def _of_one_day(
 ) -> Iterator[QualityReport]:  # fmt: skip
     midnight = day * DAY - IST_OFFSET
     parts = parts[parts[:, 1] > 0] + midnight
-    part = (
-        np.searchsorted(parts[:, 0], times, "right") - 1
-    )  # of each time the part that began last before it, -1 = none
-    trades = (part >= 0) & (times < np.append(parts[:, 1], 0)[part])
-    inside, part = times[trades], part[trades]
+    trades = np.ones(len(times), bool)
+    inside, part = times, np.zeros(1, np.int64)  # as most days are: all of it within the one part of a session
+    if len(parts) != 1 or times[0] < parts[0, 0] or times[-1] >= parts[0, 1]:
+        part = np.searchsorted(parts[:, 0], times, "right") - 1  # the part that began last before a time, -1 = none
+        trades = (part >= 0) & (times < np.append(parts[:, 1], 0)[part])
+        inside, part = times[trades], part[trades]
     if outside := len(times) - len(inside):
         where = times[~trades]
         yield _report(
@@ -86,7 +95,9 @@ def _of_one_day(
         yield from _missing_bars(config, day, inside, parts, bar)
         return
     opens, closes = int(parts[0, 0]), int(parts[-1, 1])
-    steps = np.where(np.diff(part) == 0, np.diff(inside), 0)  # from one part to the next nothing is missing
+    steps = np.diff(inside)
+    if len(parts) > 1:  # from one part to the next nothing is missing
+        steps = np.where(np.diff(part) == 0, steps, 0)
     if (gaps := steps > TICK_GAP).any():
         longest = int(steps.argmax())
         detail = f"{int(gaps.sum())} gaps of more than 5 s, the longest {steps[longest] / SECOND:,.1f} s"

@@ -6,6 +6,7 @@ import numpy as np
 
 from connectors.errors import DataError
 from connectors.recorded.notes import Note, clock_text
+from connectors.recorded.prints import whole
 from connectors.recorded.series import Series
 from connectors.recorded.tables import Table
 from functions.arrays import Booleans, Integers
@@ -62,8 +63,7 @@ def prints_of(
     Raises: `DataError` where nothing tells how long the bars are, or whether their times mark their ends.
     """
     order, whose, stamps = series.order, series.whose, series.times
-    volume = columns["volume"][order] if "volume" in columns else np.zeros(len(stamps))
-    volume = np.nan_to_num(volume).astype(np.int64)
+    volume = whole(columns["volume"][order]) if "volume" in columns else np.zeros(len(stamps), np.int64)
     prices = [columns[name][order] for name in _PRICES]
     repeats = _repeats(whose, stamps, volume, prices)
     once = ~repeats if repeats.any() else slice(None)
@@ -104,8 +104,8 @@ def _places(starts: Integers, ends: Integers, order: Any) -> tuple[Integers, Int
 
 def _repeats(whose: Integers, stamps: Integers, volume: Integers, prices: list[Any]) -> Booleans:
     """Which bars equal the one before in everything."""
-    same = np.ones(max(len(whose) - 1, 0), bool)
-    for values in (whose, stamps, volume, *prices):
+    same = stamps[1:] == stamps[:-1]
+    for values in (whose, volume, *prices) if same.any() else ():
         same &= values[1:] == values[:-1]
     return np.concatenate([np.zeros(min(len(whose), 1), bool), same])
 

@@ -7,7 +7,7 @@ of its times and numbers in another way that means the same.
 from collections.abc import Iterable
 from contextlib import suppress
 from dataclasses import dataclass, replace
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import numpy as np
 
@@ -18,6 +18,15 @@ from connectors.recorded.tables import DEPTH_COLUMNS, Table
 
 IDENTITY: Final = ("symbol", "exchange", "series", "expiry", "strike", "right", "type")
 BETWEEN: Final = "\x1f"  # the parts of an identity
+_FIRST_ROWS: Final = 8_192  # of a text file: the symbols of most files stand in them
+_MANY: Final = 5_000  # symbols; of more of them DuckDB writes each as text
+
+
+class Fetched(NamedTuple):
+    """What a query gave. The column `symbol` holds places in `symbols`, masked where a row has none."""
+
+    columns: dict[str, Any]
+    symbols: list[str]
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,29 @@ class Selection:
                 select["symbol"] = f"CASE WHEN {texts[0]} <> '' THEN concat_ws('{BETWEEN}', {joined}) END"
         return select
 
+    def fetched(self, more: dict[str, str] | None = None) -> Fetched:
+        """The columns of the file, and `more` of them. Raises: `DataError` where it breaks off or is corrupt."""
+        select = self.sql() | (more or {})
+        if "symbol" not in select:
+            return Fetched(self.table.query(select), [])
+        symbol, known = select["symbol"], self._first_symbols(select["symbol"])
+        if known:
+            listed = ", ".join("'" + name.replace("'", "''") + "'" for name in known)
+            place = f"enum_code(try_cast({symbol} AS ENUM({listed})))"
+            select |= {"place": place, "symbol": f"CASE WHEN {place} IS NULL THEN {symbol} END"}
+        columns = self.table.query(select)
+        columns["symbol"], symbols = _numbered(known, columns.pop("place", None), columns["symbol"])
+        return Fetched(columns, symbols)
+
+    def _first_symbols(self, symbol: str) -> list[str]:
+        """Symbols that the file is known to have: to number them is a third of the work of writing each row's as text."""
+        table = self.table
+        if table.text is None:
+            found = table.distinct(symbol, "", _MANY)
+        else:
+            found = list(dict.fromkeys(name for (name,) in table.rows({"s": symbol}, limit=_FIRST_ROWS) if name))
+        return found if len(found) < _MANY and not any("\0" in name for name in found) else []
+
     def _number(self, name: str, *, optional: bool = False) -> str:
         column = self.table.columns[name]
         if self.table.types[name] != "VARCHAR":
@@ -81,6 +113,23 @@ class Selection:
                 column = self.table.columns[name]
                 texts[name] += self.table.distinct(column, f"{self.numbers.sql(column)} IS NULL")
         return replace(self, numbers=_number_form(self.table, texts))
+
+
+def _numbered(known: list[str], place: Any, others: Any) -> tuple[Any, list[str]]:
+    """The places of symbols, and the symbols, of which the first is that of rows without one.
+
+    `place` is where a row's symbol stands in `known`, masked where it stands not there; then `others` has it, if anything.
+    """
+    symbols, blank = ["", *known], np.ma.getmaskarray(others)
+    if place is None or np.ma.is_masked(place):
+        numbers = np.zeros(len(blank), np.int32)
+        if place is not None:
+            numbers[:] = np.ma.filled(place.astype(np.int32) + 1, 0)
+        texts = np.ma.getdata(others)[~blank].tolist()
+        more = {text: n for n, text in enumerate(dict.fromkeys(texts), start=len(symbols))}
+        numbers[~blank] = np.fromiter(map(more.__getitem__, texts), np.int32, len(texts))
+        return np.ma.MaskedArray(numbers, numbers == 0), [*symbols, *more]
+    return place.astype(np.int32) + 1, symbols
 
 
 def selection(table: Table) -> Selection:

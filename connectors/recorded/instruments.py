@@ -94,22 +94,23 @@ class Roster:
         self._by_symbol.setdefault((same_name(known.symbol), None), n)
         return n
 
-    def index(self, asked: Selection, columns: dict[str, Any]) -> Integers:
-        """Which instrument each row is of. Takes token and symbol out of the columns."""
-        tokens, symbols = columns.pop("token", None), columns.pop("symbol", None)
+    def index(self, asked: Selection, columns: dict[str, Any], symbols: Sequence[str]) -> Integers:
+        """Which instrument each row is of, `symbols` by their numbers. Takes token and symbol out of the columns."""
+        tokens, places = columns.pop("token", None), columns.pop("symbol", None)
         table, count = asked.table, len(columns["time"])
-        if tokens is None and symbols is None:
+        if tokens is None and places is None:
             return np.full(count, self.of_file(table), np.int64)
         if tokens is not None:
             distinct, first, inverse = _distinct(tokens)
             numbers = [
-                self._token(int(token), str(symbols[at]) if symbols is not None else "", asked, len(distinct))
+                self._token(int(token), symbols[places[at]] if places is not None else "", asked, len(distinct))
                 for token, at in zip(distinct.tolist(), first.tolist(), strict=True)
             ]
             return np.array(numbers, np.int64)[inverse]
-        names = symbols.tolist() if symbols is not None else []
-        numbers_of = {name: self._identity(name, asked) for name in dict.fromkeys(names)}
-        return np.fromiter(map(numbers_of.__getitem__, names), np.int64, count)
+        numbers = np.zeros(len(symbols), np.int64)
+        for place in _as_they_come(places, len(symbols)):
+            numbers[place] = self._identity(symbols[place], asked)
+        return numbers[places]
 
     def of_file(self, table: Table) -> int:
         """The instrument that a whole file is about."""
@@ -194,6 +195,8 @@ class Roster:
         with_paise = np.bincount(instrument[prices != np.rint(prices)], minlength=len(self._known))
         for n in np.flatnonzero(with_paise).tolist():
             self._known[n].with_paise += int(with_paise[n])
+        if (with_paise > 0)[np.bincount(instrument, minlength=len(with_paise)) > 0].all():
+            return
         whole = (with_paise[instrument] == 0) & (prices > 0)
         if not whole.any():
             return
@@ -319,3 +322,10 @@ def _distinct(tokens: Integers) -> tuple[Integers, Integers, Integers]:
     rank = np.empty(len(order), np.int64)
     rank[order] = np.arange(len(order))
     return ascending[order], first[order], rank[codes]
+
+
+def _as_they_come(places: Integers, count: int) -> list[int]:
+    """The different ones of `count` places, in the order in which they come."""
+    first = np.full(count, len(places), np.int64)
+    first[places[::-1]] = np.arange(len(places) - 1, -1, -1)  # of several the last assignment stays
+    return [n for n in np.argsort(first).tolist() if first[n] < len(places)]

@@ -13,7 +13,7 @@ import numpy as np
 from connectors.recorded.columns import Selection
 from connectors.recorded.numbers import is_number
 from connectors.recorded.tables import Table, rejected
-from functions.arrays import Booleans, Integers
+from functions.arrays import Booleans, Floats, Integers
 
 _EARLIEST: Final = 631_152_000_000_000  # microseconds since 1970: a time before 1990 is a number misread
 _LATEST: Final = 4_102_444_800_000_000  # and so is one after 2100
@@ -85,11 +85,12 @@ def _faults(asked: Selection, columns: dict[str, Any]) -> dict[str, Booleans]:
     no_time = masks.get("time", none) | (time < _EARLIEST) | (time >= _LATEST)
     no_price, too_large = none.copy(), none.copy()
     for name in asked.prices:
-        no_price |= masks.get(name, none) | ~np.isfinite(columns[name])
-    with np.errstate(invalid="ignore"):
-        for name in asked.prices:
+        no_price |= masks.get(name, none)
+        if not _all_within(columns[name]):
+            no_price |= ~np.isfinite(columns[name])
             too_large |= (np.abs(columns[name]) > _LARGEST) & np.isfinite(columns[name])
-        for name in asked.optional:
+    for name in asked.optional:
+        if not _all_within(columns[name]):
             too_large |= np.abs(columns[name]) > _LARGEST
     no_number = none.copy()
     for name in (*asked.optional, "token"):
@@ -103,6 +104,11 @@ def _faults(asked: Selection, columns: dict[str, Any]) -> dict[str, Booleans]:
     if "symbol" in masks and "token" not in columns:
         faults = {"has no time that can be read": no_time, "has no symbol": masks["symbol"]} | faults
     return faults
+
+
+def _all_within(values: Floats) -> bool:
+    """Whether there is neither a number that is too large nor one that is none."""
+    return bool(values.min(initial=0.0) >= -_LARGEST and values.max(initial=0.0) <= _LARGEST)
 
 
 def _rows(

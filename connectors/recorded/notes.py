@@ -90,9 +90,9 @@ def _equals_last(values: Any) -> Booleans:
 
 def _traded(volume: Floats, series: Series) -> Booleans:
     """Of each row: whether its instrument has any volume."""
-    some = np.zeros(int(series.whose[-1]) + 1, bool)
-    some[series.whose[volume != 0]] = True
-    return some[series.whose]
+    begins = np.append(0, np.flatnonzero(series.whose[1:] != series.whose[:-1]) + 1)
+    some = np.logical_or.reduceat(volume != 0, begins)
+    return np.repeat(some, np.diff(begins, append=len(volume)))
 
 
 def named(note: Note, configs: list[InstrumentConfig]) -> QualityReport:

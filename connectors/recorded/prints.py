@@ -23,7 +23,7 @@ def ticks_of(table: Table, columns: dict[str, Any], series: Series, notes: list[
             rows[name] = printed(columns[name])
     for name, source in (("volume", "volume"), ("open_interest", "oi")):
         if source in columns:
-            rows[name] = np.nan_to_num(columns[source]).astype(np.int64)
+            rows[name] = whole(columns[source])
     for name in ("bid_quantity", "ask_quantity"):
         if name in columns:
             rows[name] = np.clip(np.nan_to_num(columns[name]), 0, _MAX_I4)
@@ -45,11 +45,19 @@ def _depth(columns: dict[str, Any], count: int) -> Rows:
     return depth
 
 
+def whole(quantities: Floats) -> Integers:
+    """Quantities in whole numbers, 0 where there is none; none of them is infinite."""
+    none = np.isnan(quantities)
+    return (np.where(none, 0.0, quantities) if none.any() else quantities).astype(np.int64)
+
+
 def printed(prices: Floats, notes: list[Note] | None = None, time: Integers | None = None) -> Floats:
     """Prices as the exchange prints them: those that went through 32 bits get their two decimals back."""
     rounded = np.round(prices, 2)
+    narrow = rounded != prices
+    if not narrow.any():
+        return prices
     with np.errstate(over="ignore", invalid="ignore"):
-        narrow = rounded != prices
         narrow &= rounded.astype(np.float32) == prices
     count = int(narrow.sum())
     if not count:

@@ -50,6 +50,7 @@ class _Read(NamedTuple):
 
     asked: Selection
     columns: dict[str, Any]
+    symbols: list[str]  # what the numbers of its column `symbol` mean
     numbers: Integers  # of the good rows, from 0
     unreadable: list[Unreadable]
     passed_over: dict[str, int]
@@ -61,7 +62,7 @@ def load(table: Table, roster: Roster, window: tuple[int, int], strict: bool, ca
     Raises: `DataError` for a file without readable rows or not in order of time, and with `strict` for an unreadable row.
     """
     read = _read(table, strict)
-    instrument = roster.index(read.asked, read.columns)
+    instrument = roster.index(read.asked, read.columns, read.symbols)
     return _part(table, read, roster, instrument, window, calendar)
 
 
@@ -78,15 +79,13 @@ def load_alike(
         asked = selection(table)
         if table.options.sort or not _read_themselves(asked):
             return None
-        columns: dict[str, Any] = table.connection.execute(
-            table.select(asked.sql() | {"file": "file_index"})
-        ).fetchnumpy()
+        columns, symbols = asked.fetched({"file": "file_index"})
         file: Integers = columns.pop("file").astype(np.int64)
         if len(np.unique(file)) < len(tables) or failing(asked, columns) or not judged(asked, columns).good.all():
             return None
-        read = _Read(asked, _in_rupees(table, columns), np.arange(len(file)), [], {})
+        read = _Read(asked, _in_rupees(table, columns), symbols, np.arange(len(file)), [], {})
         if {"token", "symbol"} & columns.keys():
-            instrument = roster.index(asked, columns)
+            instrument = roster.index(asked, columns, symbols)
         else:
             instrument = np.array([roster.of_file(each) for each in tables], np.int64)[file]
         if not _agree(read, instrument, file, roster, calendar):
@@ -161,11 +160,11 @@ def _read(table: Table, strict: bool) -> _Read:
     """The good rows of a file; its prices are rupees."""
     asked = selection(table)
     _refuse_days(asked)
-    columns = table.query(asked.sql())
+    columns, symbols = asked.fetched()
     if (names := failing(asked, columns)) and (wider := asked.widened(names)) != asked:
         asked = wider
         _refuse_days(asked)
-        columns = table.query(asked.sql())
+        columns, symbols = asked.fetched()
     good, unreadable, passed_over = judged(asked, columns)
     if unreadable and strict:
         first = min(unreadable, key=lambda row: row.row)
@@ -178,7 +177,7 @@ def _read(table: Table, strict: bool) -> _Read:
         columns = {name: values[good] for name, values in columns.items()}
     if not len(columns["time"]):
         raise DataError(f"{table.path} has no rows that can be read", remedy="leave it out, or record it again")
-    return _Read(asked, _in_rupees(table, columns), np.flatnonzero(good), unreadable, passed_over)
+    return _Read(asked, _in_rupees(table, columns), symbols, np.flatnonzero(good), unreadable, passed_over)
 
 
 def _refuse_days(asked: Selection) -> None:

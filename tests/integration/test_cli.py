@@ -48,6 +48,12 @@ def test_a_backtest_loads_nothing_that_is_there_for_others():
     assert loaded.strip() == "['numba']"
 
 
+@pytest.mark.parametrize("command", [["backtest", "momentum"], ["feed", "--source", "file"], ["demo"]])
+def test_an_empty_path_is_refused_and_is_not_the_current_folder(panda, command):
+    code, _, err = panda(*command, "--data", "")
+    assert (code, "the path is empty; name a file or a folder" in err) == (2, True)
+
+
 def test_a_backtest_prints_one_line_of_json_with_everything_promised(panda, ticks_csv):
     code, out, _ = panda("backtest", "momentum", "--data", ticks_csv, "--json")
 

@@ -609,3 +609,23 @@ def test_a_million_rows_take_seconds_not_minutes(million, name):
     recording = read([million / name])
     assert len(recording.ticks) == 1_000_000
     assert time.process_time() - began < 6.0
+
+
+@pytest.mark.parametrize("suffix", ["csv", "parquet"])
+def test_symbols_are_those_of_their_rows_wherever_in_a_file_they_come_first(tmp_path, suffix):
+    path = tmp_path / f"ticks.{suffix}"
+    times = "TIMESTAMP '2026-01-05 09:15:00' + to_seconds(i)"
+    names = "CASE WHEN i >= 9000 THEN 'M&M' WHEN i % 2 = 0 THEN 'TCS' ELSE 'SBIN' END"
+    duckdb.execute(
+        f"COPY (SELECT {times} AS time, {names} AS symbol, 100.05 + i AS price FROM range(10000) r(i)) TO '{path}'"
+    )
+    found = read([path])
+    assert [config.tradingsymbol for config in found.instruments] == ["TCS", "SBIN", "M&M"]
+    assert found.ticks["instrument"].tolist() == [2 if i >= 9_000 else i % 2 for i in range(10_000)]
+
+
+def test_a_row_without_a_symbol_behind_the_first_ones_is_told_with_its_number(write):
+    rows = [f"2026-01-05 09:{15 + n // 60}:{n % 60:02},SBIN,100.05" for n in range(9)] * 1_000
+    path = write("time,symbol,price", *sorted(rows), "2026-01-05 09:16:00,,100.05")
+    with pytest.raises(DataError, match=r"row 9001 .*has no symbol"):
+        read([path])

@@ -46,3 +46,10 @@ def test_minute_bars_of_both_parts_are_expected_and_those_of_the_break_are_not()
     noon = [at("11:30:00") + n * MINUTE for n in range(60)]
     assert told(morning + noon, MINUTE) == []
     assert told(morning[:-2] + noon[3:], MINUTE) == [("missing_minutes", 5)]
+
+
+def test_bars_of_one_of_several_known_instruments_are_counted_as_they_are_alone():
+    times = np.array([at("09:15:00") + n * MINUTE for n in range(45)][:-2], np.int64)
+    known = [instrument(), instrument(), instrument()]
+    found = silences(times, np.ones(len(times), np.int64), known, np.array([0, MINUTE, 0]), CALENDAR)
+    assert [(r.kind, r.count) for r in found] == [("missing_minutes", 2 + 60)]
