@@ -159,3 +159,23 @@ def test_many_files_of_a_form_are_as_many_instruments(tmp_path: Path, write):
     assert sorted(set(recording.ticks["price"].tolist())) == sorted(
         {100.05 + n + m for n in range(200) for m in (0, 1)}
     )
+
+
+def test_a_lot_divides_the_quantities_of_every_file_of_a_derivative(write):
+    for header, day, volume in ((TICKS, DAY, 130), ("timestamp,last_price,volume", NEXT, 195)):
+        write(
+            header,
+            f"{day} 10:00:00,22000,{volume}",
+            f"{day} 10:00:01,22000,{2 * volume}",
+            name=f"NIFTY26APRFUT_{day}.csv",
+        )
+    folder = write(TICKS, f"{DAY} 10:00:00,1,1", name="OTHER.csv").parent
+
+    assert {one.tradingsymbol: one.lot_size for one in read([folder]).instruments}["NIFTY26APRFUT"] == 65
+
+
+def test_of_prices_in_paise_the_quantities_stay_as_they_are(write):
+    path = write("timestamp,ltp,volume,oi", f"{DAY} 10:00:00,86505,1200,300")
+
+    [row] = read([path], options=reading_options(unit="paise")).ticks
+    assert (row["price"], row["volume"], row["open_interest"]) == (865.05, 1200, 300)
