@@ -20,10 +20,8 @@ from contextlib import contextmanager
 from types import FrameType
 from typing import Final, NoReturn
 
-from connectors.dependencies import troubled
 from connectors.errors import DependencyError
 from connectors.heartbeat import last_beat
-from connectors.logging import logger
 
 GRACE_S: Final = 3.5  # from being asked to the end of a process that waits for what is away
 STILL_S: Final = 3.0  # a loop that has not turned for so long waits
@@ -58,6 +56,7 @@ def stop_on_signals(*, watched: bool = True) -> None:
         signal.signal(clock, signal.SIG_IGN)
     if not _watched:
         _watched = True
+        import connectors.dependencies  # noqa: F401 - the watch must not wait for it when the end is near
         heard, spoken = socket.socketpair()
         spoken.setblocking(False)
         signal.set_wakeup_fd(spoken.fileno(), warn_on_full_buffer=False)
@@ -84,11 +83,16 @@ def _watch(heard: socket.socket, spoken: socket.socket, watched: bool) -> None:
 
 def _waits() -> bool:
     """Whether the process waits for a dependency, said or not: a broker that stands still is silent for a while."""
+    from connectors.dependencies import troubled
+
     return bool(troubled()) or time.monotonic() - last_beat() > STILL_S
 
 
 def _leave(waited_s: float) -> None:
     """Ends the process as a crash would: what it had not written is not written, and made again at the next start."""
+    from connectors.dependencies import troubled  # with settings and logs a third of a second, which a backtest has not
+    from connectors.logging import logger
+
     found = troubled()
     reason = "; ".join(f"{one.name}: {one.reason}" for one in found) or "no answer to what it does"
     logger().error(
