@@ -26,7 +26,6 @@ FED = [MARKET_TICKS.name, MARKET_CLOCK.name]
 OTHER_SHELL = {
     "VIRTUAL_ENV": sys.prefix, "PATH": f"{sys.prefix}/bin:/usr/bin:/bin", "HOME": "/", "LANG": "de_DE.UTF-8",
     "TZ": "Asia/Tokyo", "OPENBLAS_NUM_THREADS": "7", "TERM": "xterm-256color",
-    "PANDA_CALENDAR": os.environ["PANDA_CALENDAR"],  # a setting, and no matter of the shell
 }  # fmt: skip
 FLOWS = ["connectors", "archive", "cache-paper", "api", "pipeline-paper"]
 
@@ -41,6 +40,7 @@ class Desk:
             "PANDA_API__PORT": "0",
             "PANDA_DATA_DIR": str(directory / "panda"),
             "PANDA_ENV_FILE": os.devnull,
+            "PANDA_CALENDAR": os.environ["PANDA_CALENDAR"],  # a setting, whatever the shell
             "PYTHONPATH": str(PROJECT),
         }
 
