@@ -57,6 +57,7 @@ def stop_on_signals(*, watched: bool = True) -> None:
     if not _watched:
         _watched = True
         import connectors.dependencies  # noqa: F401 - the watch must not wait for it when the end is near
+
         heard, spoken = socket.socketpair()
         spoken.setblocking(False)
         signal.set_wakeup_fd(spoken.fileno(), warn_on_full_buffer=False)
