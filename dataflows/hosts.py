@@ -12,6 +12,7 @@ import signal
 import sys
 import threading
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable
 from types import FrameType
 from typing import Any, Final, NamedTuple, NoReturn, Self
@@ -34,7 +35,7 @@ class Call(NamedTuple):
     number: int
 
 
-class Watch:
+class Watch(ABC):
     """Looks on while strategies are asked. `overdue` is called, once every look, with one that takes too long.
 
     Meanwhile the strategy is held: what it answers is heard when `overdue` has returned.
@@ -73,9 +74,9 @@ class Watch:
     def suspend(self, strategy: str, reason: str) -> NoReturn:
         raise StrategyError(f"strategy {strategy} {reason}")
 
+    @abstractmethod
     def overdue(self, call: Call, took_s: float) -> None:
         """One that takes longer than it may."""
-        raise NotImplementedError
 
     def __enter__(self) -> Self:
         return self

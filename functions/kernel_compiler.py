@@ -18,6 +18,7 @@ from numba.core import types
 from numba.core.codegen import JITCodeLibrary
 from numba.core.compiler import Compiler
 from numba.core.environment import lookup_environment
+from numba.core.errors import UnsupportedError
 from numba.core.registry import CPUDispatcher
 from numba.core.types import int8, int16, int32, int64
 
@@ -58,9 +59,7 @@ class EntryCode(JITCodeLibrary):
             if not function.is_declaration and function.name not in own:
                 function.linkage = "internal"
         if any(variable.name.startswith(_LATER) for variable in self._final_module.global_variables):
-            raise NotImplementedError(
-                "kernels that call each other in a circle are not compiled: make one of them a loop"
-            )
+            raise UnsupportedError("kernels that call each other in a circle are not compiled: make one of them a loop")
         self._optimize_final_module()
         self._final_module.verify()
         self._finalize_final_module()
