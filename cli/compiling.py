@@ -4,13 +4,10 @@ this process     the account, gate and strategies ─┐
 one beside it    what writes and reads JSON        ─┴► all of them once more, from the disk
 """
 
-import gc
 import os
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import Final
 
@@ -20,6 +17,7 @@ import typer
 from cli.commands import as_line
 from connectors.market_tables import built_in
 from dataflows import backtest
+from dataflows.collecting import COMPILING, collecting_seldom
 from functions.events import AccountConfig, InstrumentConfig, PaperVenue, RiskLimits, StrategyConfig
 from functions.kernel import COMPILED
 from functions.kernel_cache import is_kept
@@ -37,7 +35,7 @@ INSTRUMENTS: Final = [InstrumentConfig(n, f"S{n}", "NSE", "EQ", "0.05", 1) for n
 def compile_ahead(*, as_json: bool) -> None:
     """Runs every kernel once; what it compiles stays on disk."""
     began = time.perf_counter()
-    with seldom_collecting():
+    with collecting_seldom(COMPILING):
         beside = _beside() if COMPILED and not is_kept(tell) and (os.cpu_count() or 1) > 1 else None
         try:
             _run(with_events=False)
@@ -73,19 +71,6 @@ def _run(*, with_events: bool) -> None:
                 Tape(outcome.shard.index_of).read([b""])
 
 
-@contextmanager
-def seldom_collecting() -> Iterator[None]:
-    """The compiler makes objects by the million and keeps most: a tenth of its time went into looking for garbage."""
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(50_000, 50, 100)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()
-
-
 def _unread(events: object) -> None:
     """What was decided is of no interest here."""
 
@@ -107,5 +92,5 @@ def json_kernels() -> None:
 
 
 if __name__ == "__main__":
-    with seldom_collecting():
+    with collecting_seldom(COMPILING):
         json_kernels()

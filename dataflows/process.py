@@ -5,10 +5,7 @@ SIGTERM and SIGINT set a flag that sources turn into a clean end (Bytewax itself
 traceback.
 """
 
-import gc
 import os
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 from bytewax.dataflow import Dataflow
@@ -18,6 +15,7 @@ from connectors.ending import stop_on_signals, stopping
 from connectors.errors import FatalError, PipelineError
 from connectors.heartbeat import READY_FILE, ready
 from connectors.kafka.source import mirror_ended
+from dataflows.collecting import collecting_seldom
 
 __all__ = ["READY_FILE", "ready", "run", "stop_on_signals", "stopping"]
 
@@ -40,19 +38,6 @@ def run(flow: Dataflow, *, epoch_s: float = 0.25) -> None:
         if cause is not None:
             raise cause from error
         raise FatalError(f"the flow stopped: {type(error).__name__}: {error}") from error
-
-
-@contextmanager
-def collecting_seldom() -> Iterator[None]:
-    """For reading the log: batches make many short-lived tuples and no cycles, and Python would look for some all the time."""
-    thresholds = gc.get_threshold()
-    gc.freeze()
-    gc.set_threshold(1_000_000, 20, 50)
-    try:
-        yield
-    finally:
-        gc.set_threshold(*thresholds)
-        gc.unfreeze()  # else extension modules complain at exit of what was never collected
 
 
 def _pipeline_error(error: BaseException | None) -> PipelineError | None:

@@ -36,6 +36,7 @@ from connectors.kafka.source import Positions, end_offsets, fetch_all, first_off
 from connectors.logging import logger
 from connectors.settings import Broker, KafkaSettings, Settings
 from dataflows.acceptance import Refusal, accepted, not_in_force, say, told
+from dataflows.collecting import collecting_seldom
 from dataflows.desk import (
     ALONE,
     CONFIG_TOPICS,
@@ -47,7 +48,7 @@ from dataflows.desk import (
     refuse_unanswered,
 )  # fmt: skip
 from dataflows.hosts import ReplayHost
-from dataflows.process import collecting_seldom, ready, stopping
+from dataflows.process import ready, stopping
 from dataflows.steps import Parts, parts, restored, unlike
 from dataflows.suspension import FlowHost
 from functions.assignment import Seat, journal_partition
